@@ -1,0 +1,250 @@
+"""How the client signs in: token sources, and the one that is kept and renewed.
+
+Sources: the API pages "Authentication" and "Manage access tokens": OAuth 2 client credentials, HTTP Basic, form body,
+no scope; a token "typically" lives an hour, and is best renewed five minutes early.
+"""
+
+import asyncio
+import base64
+import copy
+import math
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, Protocol, runtime_checkable
+
+import aiohttp
+from attrs import field, frozen
+from yarl import URL
+
+from .clock import Clock
+from .errors import DecodeError, IceyeError, NotPicklable, UsageError
+from .exchange import Route, exchange, new_session
+from .protocol import replies
+from .protocol.links import is_local
+from .protocol.replies import Reply
+from .protocol.requests import Request
+from .watch import Watch
+
+_UNSTATED_LIFE = 300.0
+"""Seconds that a token is taken to live where its answer does not say so in a way that makes sense."""
+_EARLY = 300.0
+_COOL_OFF = 10.0
+"""Seconds between two early renewals, where the first failed and the old token is still good."""
+
+
+@frozen
+class Token:
+    """An access token, and the seconds it lives from now on."""
+
+    value: str = field(repr=False)
+    expires_in: float = _UNSTATED_LIFE
+
+    def __attrs_post_init__(self) -> None:
+        check_token(self.value)
+
+    @property
+    def life(self) -> float:
+        """`expires_in`, where it makes sense."""
+        seconds = self.expires_in
+        return seconds if 0 < seconds < math.inf else _UNSTATED_LIFE
+
+    @property
+    def useful(self) -> float:
+        """Seconds until it is renewed: `min(300 s, 20 % of its life)` before it ends."""
+        return self.life - min(_EARLY, 0.2 * self.life)
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklable("a Token holds a secret and is not pickled or copied")
+
+
+@runtime_checkable
+class TokenSource(Protocol):
+    """Where tokens come from. Called once at a time by each client, and again only when the last one is used up."""
+
+    async def token(self, stale: str | None) -> Token:
+        """A token; not `stale`, which the service refused, unless there is no other."""
+        ...
+
+
+def check_token(value: object) -> str:
+    """The token, if it can be sent in a header."""
+    if not isinstance(value, str) or not value:
+        raise UsageError("the access token is empty; pass auth='...' or a TokenSource")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise UsageError("the access token holds a line break, a space or a character that no header can hold")
+    return value
+
+
+def check_url(url: str, name: str) -> URL:
+    """The URL, if credentials may be sent there: https, or http to this machine."""
+    try:
+        parsed = URL(url)
+        usable = parsed.scheme in {"http", "https"} and parsed.host and parsed.user is None and not parsed.query
+    except (ValueError, TypeError):
+        usable = False
+    if not usable:
+        raise UsageError(f"{name} is not an absolute https URL without user information and query")
+    if parsed.scheme == "http" and not is_loopback(parsed):
+        raise UsageError(f"{name} is http, which would show the credentials to the network; use https")
+    return parsed
+
+
+def is_loopback(url: URL) -> bool:
+    """Whether the URL leads to this machine."""
+    host = url.host or ""
+    return host == "localhost" or (is_local(host) and (host.startswith("127.") or host == "::1"))
+
+
+@frozen
+class FixedToken:
+    """A token that somebody else got, and that nobody here can renew."""
+
+    value: str = field(repr=False, converter=check_token)
+
+    async def token(self, stale: str | None) -> Token:  # noqa: ARG002 - there is no other
+        return Token(self.value, 86_400.0)
+
+
+class ClientCredentials:
+    """OAuth 2 client credentials: the three values that ICEYE gives to a customer.
+
+    Renewal, waiting and repeating are the client's; used alone, `token()` asks once over a connection of its own.
+    Raises `UsageError` for an empty value or a token URL that is neither https nor on this machine.
+    """
+
+    def __init__(self, token_url: str, client_id: str, client_secret: str) -> None:
+        self._url = check_url(token_url, "token_url")
+        for name, value in (("client_id", client_id), ("client_secret", client_secret)):
+            if not isinstance(value, str) or not value.strip():
+                raise UsageError(f"{name} is empty")
+        basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
+        self._headers = {
+            "Authorization": f"Basic {basic}",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json, application/problem+json",
+            "Cache-Control": "no-cache",
+        }
+        self._secrets = (basic, client_secret)
+        self.request = Request("POST", self._url.path)
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials({str(self._url.origin())!r}, ...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklable("ClientCredentials hold a secret and are not pickled; make them where they are used")
+
+    async def token(self, stale: str | None = None) -> Token:  # noqa: ARG002 - every answer is a new one
+        """Ask for a token once. Raises `ApiError`, `TransportError` or `DecodeError`."""
+        async with new_session() as http:
+            return await self.ask(http, Route(), Watch(60.0))
+
+    async def ask(self, http: aiohttp.ClientSession, route: Route, watch: Watch) -> Token:
+        """Ask for a token once, over this HTTP session."""
+        reply = await exchange(
+            http,
+            "POST",
+            self._url,
+            headers=self._headers,
+            watch=watch,
+            options=route.options(self._url),
+            data=b"grant_type=client_credentials",
+        )
+        return self._read(reply)
+
+    def _read(self, reply: Reply) -> Token:
+        if reply.status != 200:
+            raise self._refused(reply)
+        document = replies.document(reply)
+        value = document.get("access_token") if isinstance(document, dict) else None
+        if not isinstance(value, str):
+            message = "the token endpoint answered without an access_token; check token_url"
+            raise DecodeError(message, where=("$.access_token",))
+        try:
+            return Token(value, _seconds(document.get("expires_in")))
+        except UsageError:
+            message = "the token endpoint gave a token that no header can hold"
+            raise DecodeError(message, where=("$.access_token",)) from None
+
+    def _refused(self, reply: Reply) -> IceyeError:
+        error = replies.error(reply, self.request, self._secrets)
+        check = "token_url" if reply.status in {404, 405} else "client_id and client_secret"
+        hint = f"; check {check}" if 400 <= reply.status < 429 else ""
+        error.args = (f"token endpoint: {error}{hint}",)
+        return error
+
+
+def _seconds(value: object) -> float:
+    """`expires_in` as servers send it: a number, or a string of digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return _UNSTATED_LIFE
+    try:
+        return min(float(value), 30 * 86_400.0)
+    except (ValueError, OverflowError):
+        return _UNSTATED_LIFE
+
+
+class Bearer:
+    """The client's token: got when first needed, renewed early, by one request however many callers wait for it."""
+
+    def __init__(self, get: Callable[[str | None], Awaitable[Token]], clock: Clock) -> None:
+        self._get = get
+        self._clock = clock
+        self._token: Token | None = None
+        self._renew_at = 0.0
+        self._ends_at = 0.0
+        self._renewal: asyncio.Task[Token] | None = None
+
+    def __repr__(self) -> str:
+        return "Bearer(...)"
+
+    @property
+    def fresh(self) -> Token | None:
+        """The token, where it need not be renewed yet."""
+        return self._token if self._token is not None and self._clock.now() < self._renew_at else None
+
+    async def token(self) -> Token:
+        """A token that is good now. Where an early renewal fails for a while, the old one until its end."""
+        token = self.fresh
+        if token is not None:
+            return token
+        old = self._token
+        try:
+            return await self._renewed(None)
+        except IceyeError as error:
+            if old is None or not error.transient or self._clock.now() >= self._ends_at:
+                raise
+            self._renew_at = self._clock.now() + _COOL_OFF
+            return old
+
+    async def instead_of(self, refused: Token) -> Token:
+        """A token other than the one that the service refused, from one renewal for all whom it refused."""
+        if self._token is not None and self._token.value != refused.value:
+            return self._token
+        return await self._renewed(refused.value)
+
+    async def _renewed(self, stale: str | None) -> Token:
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._renew(stale))
+            # A renewal that nobody waits for any more may fail in silence: the next call starts another.
+            self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
+        renewal = self._renewal
+        try:
+            # Shielded: who started it may be cancelled, and all the others still wait for it.
+            return await asyncio.shield(renewal)
+        except IceyeError as error:
+            # Thousands may wait: each raises an error of its own, for tracebacks grow with every raise.
+            raise copy.copy(error) from None
+
+    async def _renew(self, stale: str | None) -> Token:
+        try:
+            token = await self._get(stale)
+            now = self._clock.now()
+            self._token, self._renew_at, self._ends_at = token, now + token.useful, now + token.life
+            return token
+        finally:
+            self._renewal = None
+
+    async def close(self) -> None:
+        """Stop a renewal that is under way."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal])

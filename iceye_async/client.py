@@ -1,0 +1,201 @@
+"""The client: the front door. It wires the session to the resources, and owns nothing else."""
+
+import os
+import re
+import ssl as ssl_module
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+
+import aiohttp
+from yarl import URL
+
+from .auth import ClientCredentials, TokenSource
+from .clock import Clock
+from .downloads import Download, Downloadable, Writers
+from .errors import NotPicklable, UsageError
+from .exchange import Route, environment_route
+from .models import DerivativeType
+from .pending import DerivativeWait
+from .protocol.checks import number, whole
+from .protocol.polling import PollPolicy
+from .protocol.requests import words
+from .protocol.retrying import RetryPolicy
+from .resources import Derivatives, Products, Tasks
+from .session import Session
+
+BASE_URL = "https://platform.iceye.com"
+_PLACEHOLDER = re.compile(r"<.*>|\$\{.*\}|your[-_].*|changeme", re.IGNORECASE)
+
+
+class Client:
+    """ICEYE's Tasking API v2, for one set of credentials and one event loop.
+
+    Use it as `async with Client(auth=...) as client:`, or make it once (in a notebook), use it, and
+    `await client.close()` when done. `auth` is an access token or a `TokenSource` such as `ClientCredentials`.
+
+    `rate_limit` is requests per second (None: no limit), `in_flight` how many are under way at once, `timeout` the
+    seconds that one request may take. `http` and `link_http` are aiohttp sessions of yours, for the API and for signed
+    links; they are never closed here. `proxy` and `ssl` (a context, for a company CA) hold for API, token and link
+    hosts. `clock` replaces asyncio's time, as a sandbox that runs fast does.
+
+    Raises `UsageError` for what can never work: an unusable token, an http address that is not this machine.
+    """
+
+    def __init__(
+        self,
+        base_url: str = BASE_URL,
+        *,
+        auth: str | TokenSource,
+        http: aiohttp.ClientSession | None = None,
+        link_http: aiohttp.ClientSession | None = None,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        poll: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
+        rate_limit: float | None = 10.0,
+        in_flight: int = 8,
+        timeout: float = 60.0,
+        proxy: str | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        number(timeout, "timeout", above=0)
+        whole(in_flight, "in_flight", least=1)
+        if rate_limit is not None:
+            number(rate_limit, "rate_limit", above=0)
+        self._session = Session(
+            base_url,
+            auth=auth,
+            http=http,
+            link_http=link_http,
+            retry=retry,
+            rate_limit=rate_limit,
+            in_flight=in_flight,
+            timeout=timeout,
+            route=Route(_checked_proxy(proxy), ssl),
+            clock=clock,
+        )
+        self._poll = poll
+        self._writers = Writers()
+        self.tasks = Tasks(self._session)
+        self.products = Products(self._session)
+        self.derivatives = Derivatives(self._session)
+
+    @classmethod
+    def from_env(cls) -> "Client":
+        """A client as the environment describes it.
+
+        Reads ICEYE_TOKEN_URL, ICEYE_CLIENT_ID and ICEYE_CLIENT_SECRET (all three), or ICEYE_ACCESS_TOKEN; and, where
+        they are set, ICEYE_BASE_URL, HTTPS_PROXY and NO_PROXY. Where both ways to sign in are there, the three win,
+        for they can be renewed. Raises `UsageError` that names a variable which is missing or still a placeholder.
+        """
+        client = cls(_variable("ICEYE_BASE_URL") if "ICEYE_BASE_URL" in os.environ else BASE_URL, auth=_auth_from_env())
+        client._session.route = environment_route()
+        return client
+
+    async def __aenter__(self) -> Self:
+        self._session.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close what this client opened. May be called any number of times; nothing can be asked afterwards."""
+        await self._session.close()
+        await self._writers.close()
+
+    def await_derivatives(
+        self, task_id: str, types: Iterable[DerivativeType | str] | None = None, *, poll: PollPolicy | None = None
+    ) -> DerivativeWait:
+        """Wait until every requested derivative type has assets.
+
+        Await it for the complete `DerivativeSet`, or iterate it for a `DerivativeUpdate` on each 206 along the way and
+        one for the last answer. `types` are the types wanted (strings or `DerivativeType`; a bare string is one
+        type); None means everything the service lists for the task, and ends when it answers 200. A wait for named
+        types ends as soon as these are there.
+
+        While the acquisition window is not open the task is asked at most every few hours, in the window rarely, and
+        after imaging as `poll` says (the client's own policy where it is None).
+
+        Raises `TaskNotFound`; `TaskEnded` where the task was rejected, failed or was canceled;
+        `DerivativesNotRequested` where they can never come; `PollTimeout` at the policy's deadline; `Forbidden` and
+        `Unauthorized`; and, after more failures in a row than the policy endures, the last of them. What had arrived
+        is on `.latest` in each case.
+
+        Source: the API page "Task derivatives".
+        """
+        wanted = None if types is None else words(types, "types")
+        return DerivativeWait(self._session, task_id, wanted, self._poll if poll is None else poll)
+
+    def download(
+        self,
+        thing: Downloadable,
+        to: str | os.PathLike[str],
+        *,
+        assets: Iterable[str] | None = None,
+        overwrite: bool = False,
+    ) -> Download:
+        """Bring files home: await it for the paths, or iterate it for its progress events.
+
+        `thing` is a `Product`, a `Derivative`, a `DerivativeSet`, several of them, or a task id (its products, and the
+        derivatives that there are). `to` is a folder, made where it does not exist. `assets` names asset keys
+        (`"quicklook-png"`; of a derivative the type, `"geojson"`); None means all.
+
+        A file has its final name only when it is whole. Every name starts with the item's id. A file that this folder's
+        manifest knows is not fetched again; any other file in the way is an error, unless `overwrite` is true.
+
+        Raises `DownloadError` and its kinds. Where several assets were asked for, one that fails does not stop the
+        others, and the error has `.done` and `.failed`. `.latest` holds a `Finished` for each whole file, with its size
+        in bytes and its SHA-256.
+
+        Links live one hour (API pages "Task products" and "Task derivatives"), so ask for products and derivatives
+        shortly before.
+        """
+        chosen = None if assets is None else words(assets, "assets")
+        return Download(self._session, self._writers, thing, Path(to), chosen, overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._session.origin}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklable("a Client holds a secret and connections and is not pickled; make one where it is used")
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        session = getattr(self, "_session", None)
+        if session is not None and session.is_open:
+            message = f"{self!r} was not closed; use `async with Client(...)` or `await client.close()`"
+            _warn(message, ResourceWarning, stacklevel=2, source=self)
+
+
+def _auth_from_env() -> str | ClientCredentials:
+    names = ("ICEYE_TOKEN_URL", "ICEYE_CLIENT_ID", "ICEYE_CLIENT_SECRET")
+    if not any(name in os.environ for name in names):
+        if "ICEYE_ACCESS_TOKEN" in os.environ:
+            return _variable("ICEYE_ACCESS_TOKEN")
+        raise UsageError(f"set {', '.join(names)} in the environment, or ICEYE_ACCESS_TOKEN")
+    return ClientCredentials(*(_variable(name) for name in names))
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise UsageError(f"the environment variable {name} is missing or empty")
+    if _PLACEHOLDER.fullmatch(value):
+        raise UsageError(f"the environment variable {name} still holds a placeholder")
+    return value
+
+
+def _checked_proxy(proxy: str | None) -> str | None:
+    if proxy is None:
+        return None
+    try:
+        usable = URL(proxy).scheme in {"http", "https"} and URL(proxy).host is not None
+    except (ValueError, TypeError):
+        usable = False
+    if not usable:
+        raise UsageError("proxy is an http or https URL such as 'http://proxy.example:3128'")
+    return proxy

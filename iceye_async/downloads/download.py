@@ -1,0 +1,254 @@
+"""`client.download()`: one asset after the other, each from its link to its final name.
+
+It holds at most one open response between two steps, and none once it is closed, dropped or cancelled.
+"""
+
+import warnings
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from ..errors import DownloadError, IntegrityError, LinkExpired, NotFound
+from ..exchange import FOREIGN, STALL, translated
+from ..pending import Pages, Pending
+from ..protocol import replies, requests
+from ..protocol.links import mask, refusal
+from ..session import USER_AGENT, Session
+from . import plan
+from .events import DownloadEvent, Failed, Finished, Progressed, Started
+from .files import PartFile, Record, Writers, disk_error, known, prepare
+from .plan import Downloadable, Item, Wish
+
+_CHUNK = 2**20
+
+
+class Download(Pending[tuple[Path, ...], DownloadEvent]):
+    """Files on their way; see `Client.download`."""
+
+    def __init__(
+        self,
+        session: Session,
+        writers: Writers,
+        thing: Downloadable,
+        folder: Path,
+        keys: tuple[str, ...] | None,
+        *,
+        overwrite: bool,
+    ) -> None:
+        session.check()
+        self._transfer: _Transfer | None = None
+        self._queue: deque[Wish] | None = None
+        if isinstance(thing, str):
+            requests.get_task(thing)
+            self._thing: str | tuple[Item, ...] = thing
+        else:
+            self._thing = plan.items(thing)
+            plan.chosen(plan.wishes(self._thing), keys)
+        super().__init__()
+        self._session = session
+        self._writers = writers
+        self._folder = folder
+        self._keys = keys
+        self._overwrite = overwrite
+        self._total = 0
+        self._finished: list[Finished] = []
+        self._failed: dict[str, DownloadError] = {}
+        self._end: Exception | None = None
+
+    def __repr__(self) -> str:
+        left = "nothing asked yet" if self._queue is None else f"{len(self._finished)} of {self._total} files"
+        return f"<download to {str(self._folder)!r}: {left}>"
+
+    @property
+    def latest(self) -> tuple[Finished, ...]:
+        """A `Finished` for each file that is whole."""
+        return tuple(self._finished)
+
+    def close(self) -> None:
+        """Stop: drop the open connection, if there is one. Whole files stay."""
+        super().close()
+        self._drop()
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        super().__del__(_warn)
+        if getattr(self, "_transfer", None) is not None:
+            self._drop()
+
+    def _result(self) -> tuple[Path, ...]:
+        return tuple(event.path for event in self._finished)
+
+    async def _step(self) -> DownloadEvent:
+        if self._end is not None:
+            raise self._end.with_traceback(None)
+        if self._queue is None:
+            self._queue = deque(plan.chosen(plan.wishes(await self._items()), self._keys))
+            self._total = len(self._queue)
+        if not self._queue:
+            self._end = self._over()
+            raise self._end
+        wish = self._queue[0]
+        try:
+            event = await self._advance(wish)
+        except DownloadError as error:
+            self._failed[wish.asset] = error
+            event = Failed(asset=wish.asset, path=self._folder / wish.name, error=error)
+        if isinstance(event, Finished):
+            self._finished.append(event)
+        if isinstance(event, Finished | Failed):
+            self._queue.popleft()
+        return event
+
+    def _over(self) -> Exception:
+        if not self._failed:
+            return StopAsyncIteration()
+        if self._total == 1:
+            return next(iter(self._failed.values()))
+        first = next(iter(self._failed.values()))
+        message = f"{len(self._failed)} of {self._total} files did not arrive; the first: {first}"
+        return DownloadError(message, done=self._result(), failed=self._failed)
+
+    async def _items(self) -> tuple[Item, ...]:
+        if not isinstance(self._thing, str):
+            return self._thing
+        task_id = self._thing
+        found: list[Item] = []
+        absent: list[NotFound] = []
+        pages: Pages[Any] = Pages(
+            self._session,
+            lambda cursor: requests.list_products(task_id, None, cursor),
+            lambda reply: replies.products(reply, task_id),
+        )
+        look = requests.get_derivatives(task_id)
+        try:
+            found += await pages
+        except NotFound as error:
+            absent.append(error)
+        try:
+            found += await self._session.call(look, lambda reply: replies.derivatives(reply, look, task_id))
+        except NotFound as error:
+            absent.append(error)
+        if len(absent) == 2:
+            raise absent[0]
+        return tuple(found)
+
+    async def _advance(self, wish: Wish) -> DownloadEvent:
+        """One event further with this wish. Whatever goes wrong, also a cancellation, drops what is open."""
+        whole = False
+        try:
+            event = await self._begin(wish) if self._transfer is None else await self._go_on(self._transfer, wish)
+            whole = True
+        except OSError as error:
+            failure = disk_error(error, self._folder / wish.name, wish.asset)
+        else:
+            return event
+        finally:
+            if not whole:
+                self._drop()
+        raise failure
+
+    async def _begin(self, wish: Wish) -> DownloadEvent:
+        path = self._folder / wish.name
+        await self._writers.run(prepare, self._folder)
+        record = await self._writers.run(partial(known, self._folder, wish, overwrite=self._overwrite))
+        if record is not None:
+            return _finished(wish, path, record, known=True)
+        reason = refusal(wish.href, local=self._session.local)
+        if reason is not None:
+            raise DownloadError(f"{wish.asset}: {reason}; it was not followed", path=path, asset=wish.asset)
+        self._transfer = _Transfer(PartFile(self._folder, wish))
+        await self._writers.run(self._transfer.part.open)
+        self._transfer.response = response = await self._request(wish)
+        _check(response, wish, path)
+        return Started(asset=wish.asset, path=path, size=response.content_length)
+
+    async def _request(self, wish: Wish) -> aiohttp.ClientResponse:
+        # Byte for byte as given: re-quoted, the signature would not hold.
+        url = URL(wish.href, encoded=True)
+        try:
+            return await self._session.open_links().get(
+                url,
+                headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=STALL),
+                **self._session.route.options(url),
+            )
+        except FOREIGN as error:
+            failure = _broken(error, wish, self._folder / wish.name)
+        raise failure
+
+    async def _go_on(self, transfer: "_Transfer", wish: Wish) -> DownloadEvent:
+        part, response = transfer.part, transfer.response
+        assert response is not None  # noqa: S101 - a transfer outlives its first step only with a response
+        try:
+            chunk = await _chunk(response)
+            failure = None
+        except FOREIGN as error:
+            failure = _broken(error, wish, part.path)
+        if failure is not None:
+            raise failure
+        if chunk:
+            await self._writers.run(part.write, chunk)
+            return Progressed(asset=wish.asset, path=part.path, received=part.size, size=response.content_length)
+        size = response.content_length
+        if size is not None and part.size != size:
+            message = f"{wish.asset}: {part.size} bytes came of {size}; nothing was published, download it again"
+            raise IntegrityError(message, path=part.path, asset=wish.asset)
+        record = await self._writers.run(part.publish, response.headers.get("ETag"))
+        self._drop()
+        return _finished(wish, part.path, record)
+
+    def _drop(self) -> None:
+        transfer, self._transfer = self._transfer, None
+        if transfer is not None:
+            if transfer.response is not None:
+                transfer.response.close()
+            transfer.part.discard()
+
+
+class _Transfer:
+    """What is open between two steps."""
+
+    def __init__(self, part: PartFile) -> None:
+        self.part = part
+        self.response: aiohttp.ClientResponse | None = None
+
+
+async def _chunk(response: aiohttp.ClientResponse) -> bytes:
+    """The next megabyte or so; nothing at the end. Few large writes cost a third of many small ones."""
+    pieces: list[bytes] = []
+    size = 0
+    while size < _CHUNK and (piece := await response.content.readany()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _check(response: aiohttp.ClientResponse, wish: Wish, path: Path) -> None:
+    if response.status == 403:
+        message = f"{wish.asset}: the link host refused the link (403); links live one hour, ask for the item again"
+        raise LinkExpired(message, path=path, asset=wish.asset)
+    if response.status != 200:
+        message = f"{wish.asset}: the link host answered {response.status}; ask for the item again, and download that"
+        raise DownloadError(message, path=path, asset=wish.asset)
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        message = f"{wish.asset}: the link host encoded the file though it was asked not to; nothing was published"
+        raise IntegrityError(message, path=path, asset=wish.asset)
+
+
+def _broken(error: Exception, wish: Wish, path: Path) -> DownloadError:
+    reason = translated(error, f"GET {mask(wish.href)}", STALL)
+    return DownloadError(
+        f"{wish.asset}: {reason}; nothing was published, download it again", path=path, asset=wish.asset
+    )
+
+
+def _finished(wish: Wish, path: Path, record: Record, *, known: bool = False) -> Finished:
+    return Finished(asset=wish.asset, path=path, size=record.size, sha256=record.sha256, known=known)

@@ -1,0 +1,109 @@
+"""What a download is made of: a wish for each asset, with the local name that it will have.
+
+Source: the API pages "Task products" and "Task derivatives". A product's links have opaque paths, so its files are
+named after item id and asset key; a detection file has a readable name that may be the same for every task.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import TypeAlias
+
+from attrs import evolve, field, frozen
+
+from ..errors import UsageError
+from ..models import Derivative, DerivativeSet, DerivativeUpdate, Product
+from ..protocol.links import file_name, mask, safe_name
+
+Item: TypeAlias = Product | Derivative
+Downloadable: TypeAlias = Item | DerivativeSet | DerivativeUpdate | Iterable["Downloadable"] | str
+
+_SUFFIXES = {
+    "image/tiff": ".tif",
+    "application/x-geotiff": ".tif",
+    "image/png": ".png",
+    "application/xml": ".xml",
+    "application/json": ".json",
+    "application/geo+json": ".json",
+    "application/vnd.google-earth.kml+xml": ".kml",
+    "application/vnd.google-earth.kmz": ".kmz",
+    "application/x-nitf": ".nitf",
+    "video/mp4": ".mp4",
+}
+
+
+@frozen(kw_only=True)
+class Wish:
+    """One file to fetch. Task, item and key say which asset it is, whenever a new link for it is needed."""
+
+    task_id: str
+    item_id: str
+    key: str
+    href: str = field(repr=lambda href: repr(mask(href)))
+    name: str
+
+    @property
+    def asset(self) -> str:
+        return f"{self.item_id}/{self.key}"
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        return (self.task_id, self.item_id, self.key)
+
+
+def items(thing: object) -> tuple[Item, ...]:
+    """The products and derivatives in a thing that can be downloaded."""
+    if isinstance(thing, Product | Derivative):
+        return (thing,)
+    if isinstance(thing, Iterable) and not isinstance(thing, str | bytes):
+        return tuple(item for part in thing for item in items(part))
+    raise UsageError(
+        f"download() takes a Product, a Derivative, a DerivativeSet, several of them, or one task id; "
+        f"not {type(thing).__name__}"
+    )
+
+
+def wishes(found: Iterable[Item]) -> tuple[Wish, ...]:
+    """A wish for each asset, each asset once, no two with the same name on any file system."""
+    unique = {wish.identity: wish for item in found for wish in _of(item)}
+    taken: set[str] = set()
+    named = []
+    for wish in unique.values():
+        if wish.name.casefold() in taken:
+            digest = hashlib.sha256("\0".join(wish.identity).encode("utf-8", "surrogatepass")).hexdigest()[:10]
+            path = PurePosixPath(wish.name)
+            wish = evolve(wish, name=f"{path.stem}-{digest}{path.suffix}")
+        taken.add(wish.name.casefold())
+        named.append(wish)
+    return tuple(named)
+
+
+def chosen(all_wishes: tuple[Wish, ...], keys: tuple[str, ...] | None) -> tuple[Wish, ...]:
+    """Those with one of the keys. A key that no asset has is a `UsageError`."""
+    if keys is None:
+        return all_wishes
+    there = {wish.key for wish in all_wishes}
+    unknown = [key for key in keys if key not in there]
+    if unknown and all_wishes:
+        raise UsageError(f"no asset is named {', '.join(map(repr, unknown))}; there are {', '.join(sorted(there))}")
+    return tuple(wish for wish in all_wishes if wish.key in keys)
+
+
+def _of(item: Item) -> Iterator[Wish]:
+    if isinstance(item, Product):
+        for key, asset in item.assets.items():
+            name = safe_name(f"{item.id}_{key}{_suffix(asset.type, key)}")
+            yield Wish(task_id=item.task_id, item_id=item.id, key=key, href=asset.href, name=name)
+        return
+    for position, found in enumerate(item.assets, start=1):
+        kind = found.type or "asset"
+        key = kind if position == 1 else f"{kind}-{position}"
+        remote = file_name(found.href)
+        tail = remote if PurePosixPath(remote).suffix else f"{key}.{kind}"
+        name = safe_name(f"{item.id}_{tail}")
+        yield Wish(task_id=item.task_id, item_id=item.id, key=key, href=found.href, name=name)
+
+
+def _suffix(media_type: str | None, key: str) -> str:
+    suffix = _SUFFIXES.get((media_type or "").partition(";")[0].strip().lower(), "")
+    return "" if key.endswith(suffix) else suffix

@@ -1,0 +1,160 @@
+"""One HTTP exchange over aiohttp: what is sent, and the reply or a `TransportError`.
+
+aiohttp's own errors never get out, not even as a cause: their text holds whole URLs, their repr holds headers, and so
+signatures and tokens. Redirects are never followed.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from ssl import SSLContext
+from typing import Any
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+import aiohttp
+from attrs import field, frozen
+from yarl import URL
+
+from .errors import DecodeError, IceyeError, TlsError, TransportError
+from .protocol.replies import Reply
+from .watch import Watch
+
+BODY_CAP = 64 * 1024 * 1024
+"""Bytes, decoded. A longer body of the API or the token endpoint is an error."""
+
+STALL = 60.0
+"""Seconds without a byte after which a download is taken for dead."""
+
+_UNBOUNDED = aiohttp.ClientTimeout(total=None, sock_connect=None)
+FOREIGN: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError, RuntimeError, EOFError)
+
+
+@frozen
+class Route:
+    """How other hosts are reached: through a proxy or not, and trusting which certificates."""
+
+    proxy: str | None = field(default=None, repr=False)
+    ssl: SSLContext | None = None
+    bypass: Callable[[URL], bool] | None = field(default=None, repr=False)
+    """True for a URL that is reached without the proxy."""
+
+    def options(self, url: URL) -> dict[str, Any]:
+        """The keyword arguments that aiohttp takes for it."""
+        options: dict[str, Any] = {}
+        if self.ssl is None and self.proxy is None:
+            return options
+        if self.ssl is not None:
+            options["ssl"] = self.ssl
+        if self.proxy is not None and not (self.bypass is not None and self.bypass(url)):
+            options["proxy"] = self.proxy
+        return options
+
+
+def environment_route() -> Route:
+    """The proxy that HTTPS_PROXY names, but for the hosts in NO_PROXY. Read once: aiohttp would for each request."""
+    proxies = getproxies_environment()
+    return Route(
+        proxies.get("https"),
+        bypass=lambda url: url.scheme != "https" or bool(proxy_bypass_environment(url.host or "", proxies)),
+    )
+
+
+def new_session() -> aiohttp.ClientSession:
+    """An HTTP session that keeps no cookies, reads no environment and sends no headers of its own."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=_UNBOUNDED,
+        trust_env=False,
+    )
+
+
+def new_link_session() -> aiohttp.ClientSession:
+    """The same for signed links, whose bytes are taken as they come, for as long as they keep coming."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=STALL),
+        trust_env=False,
+        auto_decompress=False,
+        read_bufsize=2**18,
+    )
+
+
+async def exchange(
+    http: aiohttp.ClientSession,
+    method: str,
+    url: URL,
+    *,
+    headers: Mapping[str, str],
+    watch: Watch,
+    options: Mapping[str, Any],
+    data: bytes | None = None,
+) -> Reply:
+    """Send one request and read the whole reply. Raises `TransportError`, or `DecodeError` for a body over the cap."""
+    try:
+        with watch.bound():
+            response = await http.request(
+                method,
+                url,
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=_UNBOUNDED,
+                **options,
+            )
+            try:
+                body = await _read(response)
+            finally:
+                if response.connection is not None:
+                    # Not read to its end: the connection must not be used again.
+                    response.close()
+    except FOREIGN as error:
+        failure: IceyeError = translated(error, f"{method} {url.path}", watch.seconds)
+    else:
+        if body is not None:
+            return Reply(response.status, response.headers, body, time.time())
+        failure = DecodeError(f"{method} {url.path}: the answer is longer than {BODY_CAP // 2**20} MiB", where=("$",))
+    raise failure
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body, decoded; None where it is longer than the cap."""
+    length = response.content_length
+    if length is not None and length <= BODY_CAP and "Content-Encoding" not in response.headers:
+        return await response.read()
+    body = bytearray()
+    while chunk := await response.content.readany():
+        body += chunk
+        if len(body) > BODY_CAP:
+            return None
+    return bytes(body)
+
+
+def translated(error: Exception, asked: str, timeout: float) -> TransportError:
+    """The error of aiohttp or the system as one of ours, in words that hold no address, header or proxy."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return TlsError(f"{asked}: TLS failed: {_tls_reason(error)}; a company CA goes into ssl=", sent=False)
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return TransportError(f"{asked}: the proxy refused or cannot be reached; check proxy=", sent=False)
+        case aiohttp.ClientConnectorDNSError():
+            return TransportError(
+                f"{asked}: the host name cannot be resolved; check the address and the network", sent=False
+            )
+        case aiohttp.ClientConnectorError():
+            reason = error.os_error.strerror or type(error.os_error).__name__
+            return TransportError(f"{asked}: no connection ({reason}); check the address and the network", sent=False)
+        case TimeoutError():
+            return TransportError(f"{asked}: no whole reply within {timeout:g} s")
+        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | ConnectionError() | EOFError():
+            return TransportError(f"{asked}: the connection broke before the reply was whole")
+        case aiohttp.ClientResponseError():
+            return TransportError(f"{asked}: the reply is not HTTP")
+        case _:
+            return TransportError(f"{asked}: no reply ({type(error).__name__})")
+
+
+def _tls_reason(error: Exception) -> str:
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    return str(getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or type(inner).__name__)

@@ -1,0 +1,48 @@
+"""How often the API is asked: an even rate that a 429 can pause, first come first served."""
+
+import asyncio
+
+from .clock import Clock
+
+_NEVER = float("-inf")
+
+
+class RateLimit:
+    """A generic cell rate algorithm: `rate` requests a second, up to a second's worth of them at once.
+
+    Who waits holds a lock and looks at the clock again when it wakes, so a pause that begins meanwhile holds for it,
+    and a waiter that is cancelled gives its turn to the next.
+    """
+
+    def __init__(self, rate: float | None, clock: Clock) -> None:
+        self._clock = clock
+        self._interval = 0.0 if rate is None else 1 / rate
+        self._allowance = 0.0 if rate is None else max(0.0, min(rate, 10.0) - 1) / rate
+        self._next = _NEVER
+        self._paused_until = _NEVER
+        self._turn = asyncio.Lock()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is neither a limit nor, ever since, a pause."""
+        return self._interval == 0 and self._paused_until == _NEVER
+
+    async def turn(self) -> None:
+        """Come back when a request may be sent."""
+        if self._turn.locked() or self._delay() > 0:
+            async with self._turn:
+                while (delay := self._delay()) > 0:
+                    await self._clock.sleep(delay)
+        self._next = max(self._next, self._clock.now()) + self._interval
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody through for this long."""
+        self._paused_until = max(self._paused_until, self._clock.now() + seconds)
+
+    @property
+    def paused(self) -> float:
+        """Seconds until anybody is let through again."""
+        return 0.0 if self._paused_until == _NEVER else max(0.0, self._paused_until - self._clock.now())
+
+    def _delay(self) -> float:
+        return max(self._next - self._allowance, self._paused_until) - self._clock.now()

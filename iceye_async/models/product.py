@@ -1,0 +1,77 @@
+"""Products: the images of a task, as STAC items. Source: the API page "Task products"."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from ..protocol.links import mask
+from .enums import ProductType
+from .task import Interval
+
+
+@frozen(kw_only=True)
+class ProductAsset:
+    """A file of a product. `type` is its media type."""
+
+    href: str = field(repr=lambda href: repr(mask(href)))
+    """A signed link that lives one hour."""
+    title: str | None = None
+    type: str | None = None
+    roles: tuple[str, ...] = ()
+    coordinates: Mapping[str, Any] | None = field(default=None, hash=False)
+    """Of a thumbnail: the [lon, lat] of its corners, by `top_left`, `top_right`, `bottom_left`, `bottom_right`."""
+
+
+@frozen(kw_only=True)
+class Product:
+    """One product of a task.
+
+    Only `id` and `assets` are always there. One product type may come as several items (a strip is split into frames,
+    told apart by `frame_id`). `document` is the STAC item as received, links included.
+    """
+
+    id: str
+    task_id: str
+    product_type: ProductType | str | None = None
+    mode: str | None = None
+    """The acquisition mode as the item has it (`stripmap`): other words than a task's `imaging_mode`."""
+    acquired: Interval | None = None
+    """When the radar took the picture."""
+    created: datetime | None = None
+    frame_id: str | None = None
+    bbox: tuple[float, ...] | None = None
+    """West, south, east, north in degrees."""
+    geometry: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The footprint: GeoJSON, [lon, lat] in degrees."""
+    incidence_near: float | None = None
+    """Degrees from the vertical, at the edge nearest to the satellite."""
+    incidence_center: float | None = None
+    """Degrees from the vertical, in the middle."""
+    incidence_far: float | None = None
+    """Degrees from the vertical, at the edge farthest from the satellite."""
+    azimuth_resolution: float | None = None
+    """Metres, along the flight."""
+    range_resolution_near: float | None = None
+    """Metres, across the flight, at the near edge."""
+    range_resolution_center: float | None = None
+    """Metres, across the flight, in the middle."""
+    range_resolution_far: float | None = None
+    """Metres, across the flight, at the far edge."""
+    look_side: str | None = None
+    orbit_state: str | None = None
+    polarizations: tuple[str, ...] = ()
+    assets: Mapping[str, ProductAsset] = field(factory=dict, hash=False)
+    document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
+
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        """The footprint as a GeoJSON feature, without links."""
+        return {
+            "type": "Feature",
+            "id": self.id,
+            "bbox": self.bbox,
+            "geometry": self.geometry,
+            "properties": dict(self.document.get("properties") or {}),
+        }

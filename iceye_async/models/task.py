@@ -1,0 +1,58 @@
+"""A task: an order for one radar picture. Source: the API pages "Create a task", "Get a task", "Cancel a task"."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from attrs import field, frozen
+
+from .enums import DerivativeType, ImagingMode, ProductType, TaskStatus
+
+
+class Position(NamedTuple):
+    """A point on the ground, in WGS 84 degrees. Latitude first, as the service has it; GeoJSON is the other way."""
+
+    lat: float
+    lon: float
+
+
+class Interval(NamedTuple):
+    """A span of time; both ends are aware and in UTC."""
+
+    start: datetime
+    end: datetime
+
+
+@frozen(kw_only=True)
+class Task:
+    """A task as the service last told it.
+
+    The first eight attributes are on every documented answer; of the others any may be None, which means that
+    the answer did not carry them, not that they are unset. `document` is the JSON as received.
+    """
+
+    id: str
+    contract_id: str
+    status: TaskStatus | str
+    imaging_mode: ImagingMode | str
+    point_of_interest: Position
+    acquisition_window: Interval
+    created_at: datetime
+    updated_at: datetime
+    fulfilled_at: datetime | None = None
+    reference: str | None = None
+    product_types: tuple[ProductType | str, ...] | None = field(default=None)
+    """The product types asked for."""
+    derivative_product_types: tuple[DerivativeType | str, ...] | None = None
+    """The derivative types asked for. Whether the service echoes them is not documented: None proves nothing."""
+    exclusivity: str | None = None
+    priority: str | None = None
+    sla: str | None = None
+    eula: str | None = None
+    look_side: str | None = None
+    pass_direction: str | None = None
+    imaging_duration: int | None = None
+    """Seconds."""
+    products_available_in_seconds: int | None = None
+    """Seconds from imaging to the standard products."""
+    document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)

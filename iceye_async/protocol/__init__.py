@@ -1,0 +1,1 @@
+"""Decides: builds requests, reads replies, moves a wait along. No I/O, no clock, no chance in here."""

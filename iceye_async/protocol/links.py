@@ -1,0 +1,98 @@
+"""Signed links: how they are shown, when they may be fetched, and the safe local names of what they lead to.
+
+Source: the API pages "Task products" and "Task derivatives" ("Download URLs expire in 1 hour. Do not store the
+URLs"). A link is a secret for that hour, so it is never shown with its query.
+"""
+
+import hashlib
+import ipaddress
+import re
+from urllib.parse import unquote, urlsplit
+
+_LONGEST = 120
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
+_LINK = re.compile(r"""\b(https?)://[^\s"'<>]+""", re.IGNORECASE)
+
+
+def mask(href: str) -> str:
+    """The link without what makes it a secret: no query, no fragment, no user information."""
+    try:
+        parts = urlsplit(href)
+        host = parts.hostname or ""
+    except ValueError:
+        return "<unreadable link>"
+    if parts.scheme.lower() not in {"http", "https"} or not host:
+        return f"<{parts.scheme[:8] or 'relative'} link>" if href else "''"
+    query = "?..." if parts.query else ""
+    return f"{parts.scheme}://{host}{parts.path}{query}"
+
+
+def mask_text(text: str) -> str:
+    """The text with every link in it masked."""
+    return _LINK.sub(lambda found: mask(found.group()), text)
+
+
+def refusal(href: str, *, local: bool) -> str | None:
+    """Why this link must not be fetched, or None where it may be.
+
+    `local` is true where the API itself is on the loopback interface (a sandbox): then plain http and local
+    addresses are what the links are expected to hold.
+    """
+    if len(href) > 16_384:
+        return "the link is longer than 16 KiB"
+    try:
+        parts = urlsplit(href)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "the link cannot be read as a URL"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "the link is not an absolute https URL"
+    if parts.username is not None or parts.password is not None:
+        return "the link carries user information"
+    if any(ord(char) <= 0x20 or ord(char) >= 0x7F for char in href):
+        return "the link holds characters that a URL cannot hold"
+    if local:
+        return None
+    if parts.scheme == "http":
+        return "the link is http, not https"
+    return "the link leads to a local or private address" if is_local(host) else None
+
+
+def is_local(host: str) -> bool:
+    """Whether a host name or address literal is one that no public service has."""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        # Every public name ends in letters; 2130706433, 0x7f.1 and 127.1 are spellings of addresses.
+        last = host.rstrip(".").rpartition(".")[2]
+        return not (last.isalpha() or last.startswith("xn--"))
+    return not address.is_global
+
+
+def file_name(href: str) -> str:
+    """The last segment of the link's path, decoded; may be empty, and is not safe as it is."""
+    try:
+        return unquote(urlsplit(href).path.rpartition("/")[2])
+    except ValueError:
+        return ""
+
+
+def safe_name(text: str) -> str:
+    """A file name made of this text, the same on every system, that cannot leave its folder.
+
+    Plain names come out as they are. Wherever anything had to be changed, a short hash of the text is added, so
+    that two different texts never share a name.
+    """
+    safe = _UNSAFE.sub("_", text).lstrip(".-").rstrip(".")
+    if _RESERVED.match(safe):
+        safe = f"_{safe}"
+    if safe == text and 0 < len(safe) <= _LONGEST:
+        return safe
+    stem, dot, suffix = safe[-_LONGEST:].rpartition(".")
+    if not dot or len(suffix) > 8:
+        stem, dot, suffix = safe, "", ""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    return f"{stem[: _LONGEST - 20] or 'unnamed'}-{digest}{dot}{suffix}"

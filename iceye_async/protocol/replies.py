@@ -1,0 +1,234 @@
+"""What came back, as a model, as something a wait heard, or as a typed error.
+
+Sources: the API pages "Task derivatives" and "Task products" for the statuses, the error-handling page for the two
+error bodies: problem+json with title, code, details and reference; plain with code and message. Any other body (a
+proxy's HTML, nothing, garbage) still gives the right error from the status alone.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from ..errors import (
+    ApiError,
+    BadRequest,
+    DecodeError,
+    Forbidden,
+    RateLimited,
+    ServerError,
+    TaskNotFound,
+    Unauthorized,
+)
+from ..models import Derivative, DerivativeSet, Task
+from . import wire
+from .links import mask_text
+from .polling import Heard, Listing, Nothing
+from .requests import Request
+
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    429: RateLimited,
+}
+_NEXT_STEP: Mapping[int, str] = {
+    401: "check the credentials; a fixed access token lives an hour at most",
+    403: "the credentials are good, but this contract or customer does not allow it",
+    429: "lower rate_limit, or wait for the time on .retry_after",
+}
+_REQUEST_ID = ("x-request-id", "x-correlation-id", "x-amzn-requestid", "x-amz-request-id", "x-amz-cf-id")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+class Reply(NamedTuple):
+    """What came back for a request. `headers` are found without regard to case."""
+
+    status: int
+    headers: Any
+    body: bytes
+    at: float = 0.0
+    """Wall time when it came, in seconds since the epoch; only read where the reply has no Date of its own."""
+
+
+# --- answers ---------------------------------------------------------------------------------------------------
+
+
+def derivatives(reply: Reply, request: Request, task_id: str) -> DerivativeSet:
+    """One look: what is listed now. Raises `DecodeError` where an entry cannot be read; its `.latest` has the rest."""
+    if reply.status == 404:
+        raise error(reply, request)
+    page = _read(reply, wire.derivatives, task_id)
+    listed: tuple[Derivative, ...] = page.items
+    found = DerivativeSet(listed, final=reply.status == 200)
+    if page.flaws:
+        raise wire.unreadable(page.flaws, latest=found, **_facts(reply))
+    return found
+
+
+def heard(reply: Reply, task_id: str) -> Heard:
+    """What a wait for derivatives heard. Raises `DecodeError` where nothing of the body can be read."""
+    if reply.status == 404:
+        return Nothing()
+    page = _read(reply, wire.derivatives, task_id)
+    unread = wire.unreadable(page.flaws, **_facts(reply)) if page.flaws else None
+    blocked = frozenset(flaw.type for flaw in page.flaws if flaw.type is not None)
+    return Listing(page.items, final=reply.status == 200, unread=unread, blocked=blocked)
+
+
+def products(reply: Reply, task_id: str) -> wire.Page:
+    """One page of products, with what could not be read."""
+    return _read(reply, wire.products, task_id)
+
+
+def task(reply: Reply) -> Task:
+    """A task."""
+    try:
+        return wire.task(_text(reply))
+    except DecodeError as error:
+        raise _placed(error, reply) from None
+
+
+def document(reply: Reply) -> Any:
+    """The JSON of a reply that no model is for."""
+    try:
+        return wire.decode(_text(reply))
+    except DecodeError as error:
+        raise _placed(error, reply) from None
+
+
+def _read(reply: Reply, read: Any, task_id: str) -> wire.Page:
+    try:
+        page: wire.Page = read(_text(reply), task_id)
+    except DecodeError as error:
+        raise _placed(error, reply) from None
+    return page
+
+
+def _text(reply: Reply) -> bytes:
+    if reply.body.strip():
+        return reply.body
+    raise DecodeError(f"a {reply.status} without a body, where JSON is documented", where=("$",))
+
+
+def _placed(error: DecodeError, reply: Reply) -> DecodeError:
+    """The error with what only the reply knows."""
+    kind = reply.headers.get("Content-Type", "")
+    hint = f"; its type is {clean(kind, 60)!r}, a proxy may have answered" if "html" in kind.lower() else ""
+    return DecodeError(f"{error}{hint}", where=error.where, **_facts(reply))
+
+
+def _facts(reply: Reply) -> dict[str, Any]:
+    return {"retry_after": retry_after(reply), "request_id": _request_id(reply.headers)}
+
+
+# --- errors ----------------------------------------------------------------------------------------------------
+
+
+def error(reply: Reply, request: Request, secrets: Iterable[str] = ()) -> ApiError | DecodeError:
+    """The typed error that a reply is, where its status is no answer to the request."""
+    status = reply.status
+    if 200 <= status < 300:
+        message = f"{_asked(request)}: status {status} is not a documented answer"
+        return DecodeError(message, where=("$",), **_facts(reply))
+    body = _error_body(reply.body)
+    said = {name: _first(body, keys, secrets) for name, keys in _FIELDS.items()}
+    kind = _kind(status, request)
+    why = "; ".join(filter(None, (said["code"], said["title"], said["detail"], _next_step(status, kind))))
+    facts: dict[str, Any] = {**said, **_facts(reply)}
+    return kind(f"{_asked(request)}: {status}{why and ': '}{why}", status=status, **facts)
+
+
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "code": ("code",),
+    "title": ("title",),
+    "detail": ("details", "detail", "message", "error_description"),
+    "reference": ("reference",),
+}
+
+
+def _kind(status: int, request: Request) -> type[ApiError]:
+    if status >= 500:
+        return ServerError if status < 600 else ApiError
+    if status == 404:
+        return request.absent
+    return _BY_STATUS.get(status, ApiError)
+
+
+def _next_step(status: int, kind: type[ApiError]) -> str:
+    if kind is TaskNotFound:
+        return "no such task, or none that these credentials may see"
+    if status == 404:
+        return "not there, or not there yet; client.tasks.get() tells whether the task exists and how far it is"
+    if 300 <= status < 400:
+        return "redirects are not followed, they would carry the token elsewhere; check base_url"
+    return _NEXT_STEP.get(status, "")
+
+
+def _asked(request: Request) -> str:
+    return f"{request.method} {request.path.partition('?')[0]}"
+
+
+def _error_body(body: bytes) -> Mapping[str, Any]:
+    if len(body) > 65_536:
+        return {}
+    try:
+        document = wire.decode(body)
+    except DecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _first(body: Mapping[str, Any], keys: Iterable[str], secrets: Iterable[str]) -> str | None:
+    texts = (body.get(key) for key in keys)
+    text = next((text for text in texts if isinstance(text, str) and text.strip()), None)
+    if text is None:
+        return None
+    for secret in secrets:
+        text = text.replace(secret, "...")
+    return clean(text)
+
+
+def clean(text: str, longest: int = 300) -> str:
+    """Text of the service, fit for a message: one line, no control characters, no signed link, not endless."""
+    text = _CONTROL.sub(" ", mask_text(text)).strip()
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _request_id(headers: Any) -> str | None:
+    found = next((headers[name] for name in _REQUEST_ID if name in headers), None)
+    return None if found is None else clean(found, 100)
+
+
+# --- Retry-After -----------------------------------------------------------------------------------------------
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Seconds until the service may be asked again, or None where it did not say so in a legal form.
+
+    RFC 9110: whole seconds, or an HTTP date, which is read against the reply's own Date, so that a wrong local
+    clock does not matter. Of several headers the longest binds.
+    """
+    values = reply.headers.getall("Retry-After", ())
+    waits = [wait for wait in (_wait(value.strip(), reply) for value in values) if wait is not None]
+    return max(waits, default=None)
+
+
+def _wait(value: str, reply: Reply) -> float | None:
+    if value.isascii() and value.isdigit():
+        return float(value[:12]) if len(value) <= 12 else 1e12
+    moment = http_date(value)
+    if moment is None:
+        return None
+    now = http_date(reply.headers.get("Date", ""))
+    return max(0.0, moment - (reply.at if now is None else now))
+
+
+def http_date(text: str) -> float | None:
+    """An HTTP date in any of its three forms, as seconds since the epoch."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

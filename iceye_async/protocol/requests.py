@@ -1,0 +1,116 @@
+"""What can be asked, as values. A request knows which statuses are answers to it and whether it may be repeated.
+
+Paths, queries and bodies are as the API pages "Task products", "Task derivatives", "Create a task" and "Get a task"
+have them; they are percent-encoded here, so that they can be sent as they stand.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from attrs import field, frozen
+
+from ..errors import NotFound, TaskNotFound, UsageError
+
+_TASKS = "/api/tasking/v2/tasks"
+_OK = frozenset({200})
+
+
+@frozen
+class Request:
+    """One request to the API. `path` starts at the root of the API's origin and holds the query."""
+
+    method: str
+    path: str
+    answers: frozenset[int] = field(default=_OK, kw_only=True)
+    body: Mapping[str, Any] | None = field(default=None, kw_only=True, repr=False)
+    repeatable: bool = field(default=True, kw_only=True)
+    """Whether sending it twice does no more than sending it once."""
+    absent: type[NotFound] = field(default=NotFound, kw_only=True)
+    """What a 404 means, where it is no answer."""
+
+
+def get_task(task_id: str) -> Request:
+    return Request("GET", _task(task_id), absent=TaskNotFound)
+
+
+@lru_cache(maxsize=4096)
+def get_derivatives(task_id: str) -> Request:
+    return Request("GET", _task(task_id, "/derivatives"), answers=frozenset({200, 206, 404}))
+
+
+def list_products(task_id: str, product_type: str | None = None, cursor: str | None = None) -> Request:
+    tail = "/products" if product_type is None else f"/products/{_segment(product_type, 'a product type')}"
+    # The page shows no `limit` for products, and the cursor as the only parameter.
+    query = "" if cursor is None else f"?cursor={quote(cursor, safe='')}"
+    return Request("GET", _task(task_id, tail) + query)
+
+
+def create_task(
+    *,
+    contract_id: str,
+    imaging_mode: str,
+    point_of_interest: tuple[float, float],
+    acquisition_window: tuple[datetime, datetime],
+    product_types: Iterable[str] | None,
+    derivative_product_types: Iterable[str] | None,
+    reference: str | None,
+) -> Request:
+    lat, lon = point_of_interest
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        raise UsageError(f"point_of_interest is (lat, lon) in degrees; ({lat}, {lon}) is not on the globe")
+    start, end = (_timestamp(moment) for moment in acquisition_window)
+    body = {
+        "contractID": contract_id,
+        "imagingMode": str(imaging_mode),
+        "pointOfInterest": {"lat": lat, "lon": lon},
+        "acquisitionWindow": {"start": start, "end": end},
+        "productTypes": None if product_types is None else list(words(product_types, "product_types")),
+        "derivativeProductTypes": None
+        if derivative_product_types is None
+        else list(words(derivative_product_types, "derivative_product_types")),
+        "reference": reference,
+    }
+    # No idempotency key is documented, so a create that is sent twice may book two pictures.
+    return Request(
+        "POST",
+        _TASKS,
+        answers=frozenset({200, 201}),
+        body={key: value for key, value in body.items() if value is not None},
+        repeatable=False,
+    )
+
+
+def words(given: Iterable[str], name: str) -> tuple[str, ...]:
+    """The strings of a collection, each once, in order. A bare string is one of them."""
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not found:
+        raise UsageError(f"{name} is empty; leave it out to mean all")
+    for word in found:
+        if not isinstance(word, str) or not word.strip():
+            raise UsageError(f"{name} holds {word!r}; each is a string such as 'DC_VESSELS' or 'GRD'")
+    return tuple(dict.fromkeys(found))
+
+
+def _task(task_id: str, tail: str = "") -> str:
+    return f"{_TASKS}/{_segment(task_id, 'a task id')}{tail}"
+
+
+def _segment(text: str, name: str) -> str:
+    if not isinstance(text, str):
+        raise UsageError(f"{name} is a string, not {type(text).__name__}")
+    # Servers and proxies resolve dot segments even when percent-encoded, so these would be another path.
+    if not text.strip() or text in {".", ".."} or len(text) > 512:
+        raise UsageError(f"{text[:40]!r} cannot be {name}")
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise UsageError(f"{text[:40]!r} cannot be {name}") from None
+
+
+def _timestamp(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise UsageError("acquisition_window holds a time without a zone; use datetime.now(UTC) or give tzinfo=")
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

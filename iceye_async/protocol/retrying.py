@@ -1,0 +1,48 @@
+"""When a single call is tried again, and how long to wait before it.
+
+Only what is transient is tried again, and a request that must not happen twice only where it certainly did not happen
+once. What the service asks for in `Retry-After` is a floor: chance is added on top of it, never taken off.
+"""
+
+from collections.abc import Callable, Generator
+
+import backoff
+from attrs import field, frozen
+
+from ..errors import ApiError, IceyeError, RateLimited, TransportError
+from .checks import number, validator, whole
+from .requests import Request
+
+PATIENCE = 120.0
+"""Seconds. A single call that is asked to stay away for longer raises instead, with `retry_after`."""
+
+_AGAIN = frozenset({429, 500, 502, 503, 504})
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How single calls are repeated. Waits for derivatives have their own policy: there the poll is the retry.
+
+    `tries` counts the first attempt. The pause before try n+1 is drawn evenly from 0 to `first * 2**(n-1)`, at most
+    `ceiling`, and is added to the service's `Retry-After`. Seconds.
+    """
+
+    tries: int = field(default=3, validator=validator(whole, least=1))
+    first: float = field(default=0.5, validator=validator(number, above=0))
+    ceiling: float = field(default=20.0, validator=validator(number, above=0))
+
+    def waits(self, roll: Callable[[], float]) -> Generator[float, IceyeError, None]:
+        """The pauses, each for the error sent in. As a generator of backoff's kind, it is primed with `next()`."""
+        curve = backoff.expo(factor=self.first, max_value=self.ceiling)
+        next(curve)
+        error = yield 0.0
+        for longest in curve:
+            error = yield (getattr(error, "retry_after", None) or 0.0) + roll() * longest
+
+
+def again(request: Request, error: IceyeError) -> bool:
+    """Whether this request may be sent once more after this error."""
+    if isinstance(error, ApiError):
+        patient = error.retry_after is None or error.retry_after <= PATIENCE
+        return patient and error.status in _AGAIN and (request.repeatable or isinstance(error, RateLimited))
+    return isinstance(error, TransportError) and error.transient and (request.repeatable or not error.sent)

@@ -1,0 +1,428 @@
+"""JSON to models: the only converter, and the only place where the service's JSON spellings stand.
+
+Strict about what is read, easy about what is new. A value of the wrong kind is a `DecodeError` with its JSON path
+(cattrs alone would turn null into "None" and "false" into True); unknown keys, types and modes pass through, and every
+model keeps the JSON it came from. Null and absent mean the same. Of a key that stands twice the last one counts.
+
+No value from a body is ever quoted in an error: it may be a signed link.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from types import UnionType
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+
+from cattrs import ClassValidationError, Converter
+from cattrs.errors import AttributeValidationNote
+from cattrs.gen import make_dict_structure_fn, override
+
+from ..errors import DecodeError
+from ..models import (
+    Derivative,
+    DerivativeAsset,
+    Interval,
+    Position,
+    Product,
+    ProductAsset,
+    Task,
+)
+
+M = TypeVar("M")
+
+DEEPEST = 100
+"""How many arrays and objects may stand inside one another. The documented bodies need eight."""
+
+_SPELLING: Mapping[type, Mapping[str, str]] = {
+    Derivative: {
+        "type": "derivativeProductType",
+        "image_reference": "imageReference",
+        "image_id": "imageId",
+    },
+    Task: {
+        "contract_id": "contractID",
+        "imaging_mode": "imagingMode",
+        "point_of_interest": "pointOfInterest",
+        "acquisition_window": "acquisitionWindow",
+        "created_at": "createdAt",
+        "updated_at": "updatedAt",
+        "fulfilled_at": "fulfilledAt",
+        "product_types": "productTypes",
+        "derivative_product_types": "derivativeProductTypes",
+        "look_side": "lookSide",
+        "pass_direction": "passDirection",
+        "imaging_duration": "imagingDuration",
+        "products_available_in_seconds": "productsAvailableInSeconds",
+    },
+    Product: {
+        "product_type": "sar:product_type",
+        "mode": "iceye:acquisition_mode",
+        "incidence_near": "iceye:incidence_near",
+        "incidence_center": "iceye:incidence_center",
+        "incidence_far": "iceye:incidence_far",
+        "azimuth_resolution": "iceye:azimuth_resolution",
+        "range_resolution_near": "iceye:range_resolution_near",
+        "range_resolution_center": "iceye:range_resolution_center",
+        "range_resolution_far": "iceye:range_resolution_far",
+        "look_side": "sar:observation_direction",
+        "orbit_state": "sat:orbit_state",
+        "polarizations": "sar:polarizations",
+    },
+}
+_ITEM_KEYS = ("id", "assets", "bbox", "geometry")
+"""Of a product: what stands on the STAC item itself. Everything else is read from its `properties`."""
+
+
+class Flaw(NamedTuple):
+    """Something in a body that cannot be read."""
+
+    path: str
+    reason: str
+    type: str | None = None
+    """Of an unreadable derivative: its type, where that much could be read."""
+
+
+class Page(NamedTuple):
+    """One page of a list: what could be read, what could not, and where the next page is."""
+
+    items: tuple[Any, ...]
+    flaws: tuple[Flaw, ...]
+    cursor: str | None
+
+
+# --- bytes to JSON ---------------------------------------------------------------------------------------------
+
+
+def decode(body: bytes) -> Any:
+    """The JSON in a body. Raises `DecodeError`: not UTF-8, not JSON, NaN or an infinity, too deep, a lone surrogate."""
+    try:
+        text = body.decode()
+        document = _parse(text.removeprefix("\ufeff"))
+        # A deep body breaks whoever walks it later, and the parser's own limit differs between Pythons.
+        if text.count("[") + text.count("{") > DEEPEST and _deeper(document, DEEPEST):
+            raise DecodeError(f"the answer is nested more than {DEEPEST} deep", where=("$",))
+        if "\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"the answer is not UTF-8 (byte {error.start})", where=("$",)) from None
+    except UnicodeEncodeError:
+        raise DecodeError("the answer holds half a character (a lone surrogate)", where=("$",)) from None
+    except RecursionError:
+        raise DecodeError(f"the answer is nested more than {DEEPEST} deep", where=("$",)) from None
+    except ValueError as error:
+        raise DecodeError(f"the answer is not JSON: {_position(error)}", where=("$",)) from None
+    return document
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+_parse = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
+
+
+def _position(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    return "a number has too many digits" if "digits" in str(error) else str(error)
+
+
+def _deeper(document: Any, limit: int) -> bool:
+    level = [document]
+    for _ in range(limit + 1):
+        level = [
+            child
+            for node in level
+            if type(node) is list or type(node) is dict
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is list or type(child) is dict
+        ]
+        if not level:
+            return False
+    return True
+
+
+# --- JSON to models --------------------------------------------------------------------------------------------
+
+
+def derivatives(body: bytes, task_id: str) -> Page:
+    """The derivatives on a list, each with the task they belong to."""
+    return _page(decode(body), lambda item: _structure(item, Derivative, task_id))
+
+
+def products(body: bytes, task_id: str) -> Page:
+    """A page of products, each with the task it belongs to."""
+    return _page(decode(body), lambda item: _product(item, task_id))
+
+
+def task(body: bytes) -> Task:
+    """A task."""
+    try:
+        return _structure(decode(body), Task)
+    except _Flawed as flawed:
+        raise unreadable(flawed.flaws) from None
+
+
+def unreadable(flaws: Iterable[Flaw], **facts: Any) -> DecodeError:
+    """One error that names every flaw."""
+    flaws = tuple(flaws)
+    shown = "; ".join(f"{flaw.reason} @ {flaw.path}" for flaw in flaws[:5])
+    more = f" (and {len(flaws) - 5} more)" if len(flaws) > 5 else ""
+    return DecodeError(
+        f"the answer is not as documented: {shown}{more}", where=tuple(flaw.path for flaw in flaws), **facts
+    )
+
+
+class _Flawed(Exception):
+    """Carries flaws from where they are seen to where their place in the body is known."""
+
+    def __init__(self, *flaws: Flaw) -> None:
+        super().__init__()
+        self.flaws = flaws
+
+
+def _page(document: Any, read: Callable[[dict[str, Any]], Any]) -> Page:
+    if type(document) is not dict:
+        raise unreadable([Flaw("$", f"expected an object, got {_KINDS[type(document)]}")])
+    data, cursor = document.get("data"), document.get("cursor")
+    if type(data) is not list:
+        raise unreadable([Flaw("$.data", f"expected an array, got {_KINDS[type(data)]}")])
+    if cursor is not None and type(cursor) is not str:
+        raise unreadable([Flaw("$.cursor", f"expected a string, got {_KINDS[type(cursor)]}")])
+    items, flaws = [], []
+    for index, item in enumerate(data):
+        try:
+            items.append(read(item))
+        except _Flawed as flawed:
+            kind = item.get("derivativeProductType") if type(item) is dict else None
+            flaws += [
+                Flaw(f"$.data[{index}]{flaw.path[1:]}", flaw.reason, kind if type(kind) is str else None)
+                for flaw in flawed.flaws
+            ]
+    return Page(tuple(items), tuple(flaws), cursor or None)
+
+
+def _structure(document: Any, model: type[M], task_id: str | None = None) -> M:
+    """The model with `document` attached, from an object in which null and absent mean the same."""
+    if type(document) is not dict:
+        raise _Flawed(Flaw("$", f"expected an object, got {_KINDS[type(document)]}"))
+    return _read(
+        document.copy() if None not in document.values() else _without_nulls(document), document, model, task_id
+    )
+
+
+def _without_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _product(item: Any, task_id: str) -> Product:
+    if type(item) is not dict:
+        raise _Flawed(Flaw("$", f"expected an object, got {_KINDS[type(item)]}"))
+    properties = item.get("properties")
+    if type(properties) is not dict:
+        raise _Flawed(Flaw("$.properties", f"expected an object, got {_KINDS[type(properties)]}"))
+    known = {key: value for key, value in properties.items() if value is not None and key not in _ITEM_KEYS}
+    known |= {key: item[key] for key in _ITEM_KEYS if item.get(key) is not None}
+    if "assets" not in known:
+        raise _Flawed(Flaw("$.assets", "expected an object, got nothing"))
+    start, end = known.pop("start_datetime", None), known.pop("end_datetime", None)
+    if start is not None and end is not None:
+        known["acquired"] = {"start": start, "end": end}
+    return _read(known, item, Product, task_id)
+
+
+def _read(known: dict[str, Any], document: dict[str, Any], model: type[M], task_id: str | None) -> M:
+    known["document"] = document
+    known["task_id"] = task_id
+    try:
+        made: M = _reader(model)(known, model)  # type: ignore[arg-type] # a class is hashable
+    except ClassValidationError as error:
+        raise _Flawed(*_flaws(error, "$")) from None
+    return made
+
+
+# --- the converter ---------------------------------------------------------------------------------------------
+
+Read = Callable[[Any, Any], Any]
+
+_converter = Converter(detailed_validation=True)
+
+
+@cache
+def _reader(model: Any) -> Read:
+    renamed = {name: override(rename=key) for name, key in _SPELLING.get(model, {}).items()}
+    return make_dict_structure_fn(model, _converter, **renamed)  # type: ignore[arg-type]
+
+
+def _flaws(error: Exception, path: str) -> Iterator[Flaw]:
+    """What a nest of validation errors says, in the service's spelling."""
+    if isinstance(error, _Flawed):
+        yield from (flaw._replace(path=path + flaw.path[1:]) for flaw in error.flaws)
+    elif isinstance(error, ClassValidationError):
+        for inner in error.exceptions:
+            yield from _flaws(inner, path + _step(error.cl, inner))
+    elif isinstance(error, KeyError):
+        yield Flaw(path, "expected a value, got nothing")
+    else:
+        yield Flaw(path, str(error))
+
+
+def _step(model: type, error: Exception) -> str:
+    note = next(note for note in error.__notes__ if isinstance(note, AttributeValidationNote))
+    key = _SPELLING.get(model, {}).get(note.name, note.name)
+    return f".properties.{key}" if model is Product and key not in _ITEM_KEYS else f".{key}"
+
+
+_KINDS = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "nothing",
+}
+
+
+def _must_be(expected: type, value: Any) -> None:
+    if type(value) is not expected:
+        raise _expected(expected, value)
+
+
+def _expected(expected: type, value: Any) -> TypeError:
+    return TypeError(f"expected {_KINDS[expected]}, got {_KINDS[type(value)]}")
+
+
+def _scalar(expected: type) -> Read:
+    def read(value: Any, _: Any) -> Any:
+        if type(value) is expected:
+            return value
+        raise _expected(expected, value)
+
+    return read
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) is not int:
+        _must_be(float, value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise TypeError("expected a number, got one that is too large") from None
+
+
+# Python's own reader also takes week dates, a space for the T and times without a zone; RFC 3339 does not.
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _instant(value: Any, _: Any) -> datetime:
+    _must_be(str, value)
+    if _TIMESTAMP.fullmatch(value) is None:
+        raise TypeError("expected a time with a zone, as RFC 3339 has it")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise TypeError("expected a time that exists") from None
+
+
+def _parts(parts: Iterable[tuple[str, Any]], read: Read) -> Iterator[Any]:
+    """Each part of an array or object, read; a flaw is placed where the part stands."""
+    for place, part in parts:
+        try:
+            yield read(part, None)
+        except (TypeError, _Flawed, ClassValidationError) as error:
+            raise _Flawed(*_flaws(error, f"${place}")) from None
+
+
+def _named_tuple(model: Any, read_part: Read) -> Read:
+    def read(value: Any, _: Any) -> Any:
+        _must_be(dict, value)
+        return model(*_parts([(f".{name}", value.get(name)) for name in model._fields], read_part))
+
+    return read
+
+
+def _tuple(read_part: Read) -> Read:
+    def read(value: Any, _: Any) -> Any:
+        if type(value) is not list:
+            raise _expected(list, value)
+        if not value:
+            return ()
+        try:
+            return tuple([read_part(part, None) for part in value])
+        except (TypeError, ClassValidationError):
+            # Once more, slower, for the place of what is wrong.
+            return tuple(_parts([(f"[{index}]", part) for index, part in enumerate(value)], read_part))
+
+    return read
+
+
+def _mapping(read_part: Read) -> Read:
+    def read(value: Any, _: Any) -> Any:
+        _must_be(dict, value)
+        try:
+            return {key: read_part(part, None) for key, part in value.items()}
+        except (TypeError, ClassValidationError):
+            return dict(zip(value, _parts([(f".{key}", part) for key, part in value.items()], read_part), strict=True))
+
+    return read
+
+
+def _asset(model: type) -> Read:
+    structure = _reader(model)
+
+    def read(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            raise _expected(dict, value)
+        return structure(value if None not in value.values() else _without_nulls(value), model)
+
+    return read
+
+
+def _open_enum(enum: Any) -> Read:
+    known = enum._value2member_map_
+
+    def read(value: Any, _: Any) -> Any:
+        if type(value) is not str:
+            raise _expected(str, value)
+        return known.get(value, value)
+
+    return read
+
+
+def _union(of: Any) -> Read:
+    """`X | None`: null never gets here. `Enum | str`: the member where there is one, else the string."""
+    kinds = [kind for kind in get_args(of) if kind is not type(None)]
+    if len(kinds) == 1:
+        return _converter.get_structure_hook(kinds[0])
+    return _open_enum(next(kind for kind in kinds if kind is not str))
+
+
+def _is_tuple(of: Any) -> bool:
+    return get_origin(of) is tuple
+
+
+for _type in (str, int, bool):
+    _converter.register_structure_hook(_type, _scalar(_type))
+_converter.register_structure_hook(float, _number)
+_converter.register_structure_hook(datetime, _instant)
+_converter.register_structure_hook(Interval, _named_tuple(Interval, _instant))
+_converter.register_structure_hook(Position, _named_tuple(Position, _number))
+_converter.register_structure_hook(DerivativeAsset, _asset(DerivativeAsset))
+_converter.register_structure_hook(ProductAsset, _asset(ProductAsset))
+_converter.register_structure_hook_func(lambda t: t == Mapping[str, Any], _scalar(dict))
+_converter.register_structure_hook_factory(lambda t: isinstance(t, UnionType), _union)
+_converter.register_structure_hook_factory(_is_tuple, lambda t: _tuple(_converter.get_structure_hook(get_args(t)[0])))
+_converter.register_structure_hook_factory(
+    lambda t: t == Mapping[str, ProductAsset], lambda _: _mapping(_asset(ProductAsset))
+)

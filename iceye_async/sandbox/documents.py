@@ -1,0 +1,148 @@
+"""JSON bodies in the service's own spelling, as the API pages show them.
+
+Sources: "Task derivatives", "Task products", "Get a task", "Create a task", and the error-handling page. Where a
+fact is not published, the comment beside it says so.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from . import rasters
+
+SUPPORTED_MODES = frozenset(
+    {
+        "SPOTLIGHT_EXTENDED_DWELL",
+        "SPOTLIGHT_EXTENDED_DWELL_FINE",
+        "SPOTLIGHT_FINE_1L",
+        "SPOTLIGHT",
+        "SPOTLIGHT_FINE",
+    }
+)
+_DETECTED = {"DC_AIRCRAFT": ("aircraft", 4), "DC_VESSELS": ("vessel", 7), "DC_VEHICLES": ("vehicle", 5)}
+
+# Asset key: media type, title, roles. As in the samples for GRD and GRD-COG; the keys of other types are not published.
+ASSETS: Mapping[str, tuple[str, str, list[str] | None]] = {
+    "grd-tif": ("image/tiff; application=geotiff", "GRD data file", None),
+    "grd-xml": ("application/xml", "GRD metadata file", None),
+    "quicklook-png": ("image/png", "Quicklook png file", None),
+    "thumbnail-json": ("application/json", "Thumbnail json file", ["metadata"]),
+    "thumbnail-png": ("image/png", "Thumbnail png file", ["thumbnail"]),
+}
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def error(code: str, details: str, *, problem: bool) -> dict[str, str]:
+    """An error body: problem+json where the request accepts it, else the plain form."""
+    if problem:
+        return {"title": code.replace("_", " ").capitalize(), "code": code, "details": details}
+    return {"code": code, "message": details}
+
+
+def task(
+    task_id: str, order: Mapping[str, Any], status: str, created: str, updated: str, *, echo: bool
+) -> dict[str, Any]:
+    """A task. `order` is the body that created it."""
+    document = {
+        "id": task_id,
+        "contractID": order["contractID"],
+        "pointOfInterest": order["pointOfInterest"],
+        "acquisitionWindow": order["acquisitionWindow"],
+        "imagingMode": order["imagingMode"],
+        "status": status,
+        "createdAt": created,
+        "updatedAt": updated,
+    }
+    for key in ("reference", "productTypes", *(["derivativeProductTypes"] if echo else [])):
+        if key in order:
+            document[key] = order[key]
+    return document
+
+
+def bbox(order: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """West, south, east, north of a picture around the point of interest: a twentieth of a degree each way."""
+    lat, lon = order["pointOfInterest"]["lat"], order["pointOfInterest"]["lon"]
+    return (lon - 0.05, max(-90.0, lat - 0.05), lon + 0.05, min(90.0, lat + 0.05))
+
+
+def product(
+    item_id: str, order: Mapping[str, Any], taken: datetime, ready: datetime, links: Mapping[str, str]
+) -> dict[str, Any]:
+    """A product as a STAC item, with a link for each asset key."""
+    west, south, east, north = bbox(order)
+    assets: dict[str, dict[str, Any]] = {}
+    for key, href in links.items():
+        media, title, roles = ASSETS[key]
+        assets[key] = {"href": href, "title": title, "type": media}
+        if roles is not None:
+            assets[key]["roles"] = roles
+    assets["thumbnail-png"]["coordinates"] = {
+        "top_left": [west, north],
+        "top_right": [east, north],
+        "bottom_left": [west, south],
+        "bottom_right": [east, south],
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0-beta.1",
+        "id": item_id,
+        "collection": "",
+        "bbox": [west, south, east, north],
+        "geometry": {
+            "type": "Polygon",
+            "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]],
+        },
+        "properties": {
+            "created": timestamp(ready),
+            "updated": timestamp(ready),
+            "start_datetime": timestamp(taken),
+            "end_datetime": timestamp(taken),
+            "frame_id": "1_1",
+            "iceye:acquisition_mode": "spotlight",
+            "iceye:processing_mode": "SLH",
+            "iceye:incidence_center": 30.0,
+            "iceye:incidence_near": 29.5,
+            "iceye:incidence_far": 30.5,
+            "iceye:azimuth_resolution": 1,
+            "iceye:range_resolution_center": 1.0,
+            "sar:frequency_band": "X",
+            "sar:observation_direction": "right",
+            "sar:polarizations": ["VV"],
+            # Also of GRD-COG: the documented answer to .../products/GRD-COG calls itself GRD.
+            "sar:product_type": "GRD",
+            "sat:orbit_state": "descending",
+        },
+        "assets": assets,
+    }
+
+
+def derivative(item_id: str, kind: str, image: str, href: str | None) -> dict[str, Any]:
+    """A derivative; without a link it is still being made, and has no image reference, as in the sample for 206."""
+    document: dict[str, Any] = {"id": item_id, "derivativeProductType": kind}
+    if href is not None:
+        document["imageReference"] = image
+    document["assets"] = [] if href is None else [{"type": "geojson", "href": href}]
+    return document
+
+
+def detection_file(kind: str) -> str:
+    """The last segment of a derivative's link: `vessel-detections.geojson`, as in the samples."""
+    return f"{_DETECTED.get(kind, (kind.lower(), 0))[0]}-detections.geojson"
+
+
+def file(key: str, seed: str, order: Mapping[str, Any]) -> tuple[str, bytes]:
+    """The media type and the bytes behind a link: of a product's asset key, or of a derivative type."""
+    box = bbox(order)
+    if key not in ASSETS:
+        name, count = _DETECTED.get(key, (key.lower(), 1))
+        return "application/geo+json", rasters.detections(name, seed + key, box, count)
+    media = ASSETS[key][0]
+    if key == "grd-xml":
+        return media, b"<?xml version='1.0'?>\n<GRD><illustrative>true</illustrative></GRD>\n"
+    if key == "thumbnail-json":
+        return media, b'{"illustrative": true}'
+    picture = rasters.scene(seed, [(120 + 90 * n % 300, 80 + 57 * n % 380) for n in range(7)])
+    return media, rasters.geotiff(picture, box) if key == "grd-tif" else rasters.png(picture)
