@@ -16,7 +16,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from .clock import Clock
-from .errors import DecodeError, IceyeError, NotPicklable, UsageError
+from .errors import DecodeError, IceyeError, NotPicklable, StateError, UsageError
 from .exchange import Route, exchange, new_session
 from .protocol import replies
 from .protocol.links import is_local
@@ -94,14 +94,14 @@ def is_loopback(url: URL) -> bool:
     return host == "localhost" or (is_local(host) and (host.startswith("127.") or host == "::1"))
 
 
-@frozen
 class FixedToken:
     """A token that somebody else got, and that nobody here can renew."""
 
-    value: str = field(repr=False, converter=check_token)
+    def __init__(self, value: str) -> None:
+        self._token = Token(value, 86_400.0)
 
     async def token(self, stale: str | None) -> Token:  # noqa: ARG002 - there is no other
-        return Token(self.value, 86_400.0)
+        return self._token
 
 
 class ClientCredentials:
@@ -227,16 +227,21 @@ class Bearer:
             # A renewal that nobody waits for any more may fail in silence: the next call starts another.
             self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         renewal = self._renewal
-        try:
-            # Shielded: who started it may be cancelled, and all the others still wait for it.
-            return await asyncio.shield(renewal)
-        except IceyeError as error:
+        # Waited for, not awaited: who started it may be cancelled, and all the others still get the token.
+        await asyncio.wait([renewal])
+        if renewal.cancelled():
+            raise StateError("the client was closed while it was getting a token")
+        error = renewal.exception()
+        if isinstance(error, IceyeError):
             # Thousands may wait: each raises an error of its own, for tracebacks grow with every raise.
-            raise copy.copy(error) from None
+            raise copy.copy(error)
+        return renewal.result()
 
     async def _renew(self, stale: str | None) -> Token:
         try:
             token = await self._get(stale)
+            if not isinstance(token, Token) or not isinstance(token.expires_in, int | float):
+                raise UsageError("the token source gave no Token(value, expires_in), with seconds as a number")
             now = self._clock.now()
             self._token, self._renew_at, self._ends_at = token, now + token.useful, now + token.life
             return token

@@ -7,16 +7,14 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
-from yarl import URL
 
 from .auth import ClientCredentials, TokenSource
 from .clock import Clock
-from .downloads import Download, Downloadable, Writers
 from .errors import NotPicklable, UsageError
-from .exchange import Route, environment_route
+from .exchange import Route, check_proxy, environment_route
 from .models import DerivativeType
 from .pending import DerivativeWait
 from .protocol.checks import number, whole
@@ -26,8 +24,11 @@ from .protocol.retrying import RetryPolicy
 from .resources import Derivatives, Products, Tasks
 from .session import Session
 
+if TYPE_CHECKING:
+    from .downloads import Download, Downloadable, Writers
+
 BASE_URL = "https://platform.iceye.com"
-_PLACEHOLDER = re.compile(r"<.*>|\$\{.*\}|your[-_].*|changeme", re.IGNORECASE)
+_PLACEHOLDER = r"(?i)<.*>|\$\{.*\}|your[-_].*|changeme"
 
 
 class Client:
@@ -73,11 +74,11 @@ class Client:
             rate_limit=rate_limit,
             in_flight=in_flight,
             timeout=timeout,
-            route=Route(_checked_proxy(proxy), ssl),
+            route=Route(check_proxy(proxy, "proxy"), ssl),
             clock=clock,
         )
         self._poll = poll
-        self._writers = Writers()
+        self._writers: Writers | None = None
         self.tasks = Tasks(self._session)
         self.products = Products(self._session)
         self.derivatives = Derivatives(self._session)
@@ -106,7 +107,8 @@ class Client:
     async def close(self) -> None:
         """Close what this client opened. May be called any number of times; nothing can be asked afterwards."""
         await self._session.close()
-        await self._writers.close()
+        if self._writers is not None:
+            await self._writers.close()
 
     def await_derivatives(
         self, task_id: str, types: Iterable[DerivativeType | str] | None = None, *, poll: PollPolicy | None = None
@@ -133,12 +135,12 @@ class Client:
 
     def download(
         self,
-        thing: Downloadable,
+        thing: "Downloadable",
         to: str | os.PathLike[str],
         *,
         assets: Iterable[str] | None = None,
         overwrite: bool = False,
-    ) -> Download:
+    ) -> "Download":
         """Bring files home: await it for the paths, or iterate it for its progress events.
 
         `thing` is a `Product`, a `Derivative`, a `DerivativeSet`, several of them, or a task id (its products, and the
@@ -155,7 +157,13 @@ class Client:
         Links live one hour (API pages "Task products" and "Task derivatives"), so ask for products and derivatives
         shortly before.
         """
+        from .downloads import Download, Writers
+
         chosen = None if assets is None else words(assets, "assets")
+        if not isinstance(to, str | os.PathLike):
+            raise UsageError(f"to is a folder, as a string or a path, not {type(to).__name__}")
+        if self._writers is None:
+            self._writers = Writers()
         return Download(self._session, self._writers, thing, Path(to), chosen, overwrite=overwrite)
 
     def __repr__(self) -> str:
@@ -184,18 +192,6 @@ def _variable(name: str) -> str:
     value = os.environ.get(name, "").strip()
     if not value:
         raise UsageError(f"the environment variable {name} is missing or empty")
-    if _PLACEHOLDER.fullmatch(value):
+    if re.fullmatch(_PLACEHOLDER, value):
         raise UsageError(f"the environment variable {name} still holds a placeholder")
     return value
-
-
-def _checked_proxy(proxy: str | None) -> str | None:
-    if proxy is None:
-        return None
-    try:
-        usable = URL(proxy).scheme in {"http", "https"} and URL(proxy).host is not None
-    except (ValueError, TypeError):
-        usable = False
-    if not usable:
-        raise UsageError("proxy is an http or https URL such as 'http://proxy.example:3128'")
-    return proxy

@@ -29,6 +29,8 @@ class IceyeError(Exception):
     """Anything that this package raises."""
 
     transient: ClassVar[bool] = False
+    given_up = False
+    """Whether it was raised by something that had been repeated as often as it may be."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)

@@ -11,10 +11,9 @@ from typing import Any
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import aiohttp
-from attrs import field, frozen
 from yarl import URL
 
-from .errors import DecodeError, IceyeError, TlsError, TransportError
+from .errors import DecodeError, IceyeError, TlsError, TransportError, UsageError
 from .protocol.replies import Reply
 from .watch import Watch
 
@@ -28,14 +27,19 @@ _UNBOUNDED = aiohttp.ClientTimeout(total=None, sock_connect=None)
 FOREIGN: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError, RuntimeError, EOFError)
 
 
-@frozen
 class Route:
-    """How other hosts are reached: through a proxy or not, and trusting which certificates."""
+    """How other hosts are reached: through a proxy or not, and trusting which certificates.
 
-    proxy: str | None = field(default=None, repr=False)
-    ssl: SSLContext | None = None
-    bypass: Callable[[URL], bool] | None = field(default=None, repr=False)
-    """True for a URL that is reached without the proxy."""
+    `bypass` is true for a URL that is reached without the proxy.
+    """
+
+    def __init__(
+        self,
+        proxy: str | None = None,
+        ssl: SSLContext | None = None,
+        bypass: Callable[[URL], bool] | None = None,
+    ) -> None:
+        self.proxy, self.ssl, self.bypass = proxy, ssl, bypass
 
     def options(self, url: URL) -> dict[str, Any]:
         """The keyword arguments that aiohttp takes for it."""
@@ -53,9 +57,22 @@ def environment_route() -> Route:
     """The proxy that HTTPS_PROXY names, but for the hosts in NO_PROXY. Read once: aiohttp would for each request."""
     proxies = getproxies_environment()
     return Route(
-        proxies.get("https"),
+        check_proxy(proxies.get("https"), "HTTPS_PROXY"),
         bypass=lambda url: url.scheme != "https" or bool(proxy_bypass_environment(url.host or "", proxies)),
     )
+
+
+def check_proxy(proxy: str | None, name: str) -> str | None:
+    """The proxy, if aiohttp can use it."""
+    if proxy is None:
+        return None
+    try:
+        usable = URL(proxy).scheme in {"http", "https"} and URL(proxy).host is not None
+    except (ValueError, TypeError):
+        usable = False
+    if not usable:
+        raise UsageError(f"{name} is an http or https URL such as 'http://proxy.example:3128'")
+    return proxy
 
 
 def new_session() -> aiohttp.ClientSession:
@@ -101,6 +118,7 @@ async def exchange(
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=_UNBOUNDED,
+                auto_decompress=True,
                 **options,
             )
             try:
@@ -120,15 +138,17 @@ async def exchange(
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     """The whole body, decoded; None where it is longer than the cap."""
-    length = response.content_length
-    if length is not None and length <= BODY_CAP and "Content-Encoding" not in response.headers:
-        return await response.read()
-    body = bytearray()
-    while chunk := await response.content.readany():
+    content = response.content
+    chunk = await content.readany()
+    if content.at_eof() and len(chunk) <= BODY_CAP:
+        return chunk
+    body = bytearray(chunk)
+    while len(body) <= BODY_CAP:
+        chunk = await content.readany()
+        if not chunk:
+            return bytes(body)
         body += chunk
-        if len(body) > BODY_CAP:
-            return None
-    return bytes(body)
+    return None
 
 
 def translated(error: Exception, asked: str, timeout: float) -> TransportError:

@@ -41,12 +41,13 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
     far, after any error too.
     """
 
-    __slots__ = ("_busy", "_driven", "_inner")
+    __slots__ = ("_busy", "_driven", "_inner", "_owner")
 
     def __init__(self) -> None:
         self._driven = False
         self._busy = False
         self._inner: Coroutine[Any, Any, R] | None = None
+        self._owner: asyncio.Task[Any] | None = None
 
     # --- what a kind of pending object fills in -----------------------------------------------------------------
 
@@ -88,8 +89,11 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
 
     def _take(self) -> None:
         if self._busy:
-            raise StateError(f"{self!r} is being driven already; await or iterate it in one place at a time")
+            raise self._refusal()
         self._driven = self._busy = True
+
+    def _refusal(self) -> StateError:
+        return StateError(f"{self!r} is being driven already; await or iterate it in one place at a time")
 
     # --- the coroutine that it is for asyncio -------------------------------------------------------------------
 
@@ -97,14 +101,20 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
         return self._drive().__await__()
 
     def send(self, value: Any) -> Any:
-        if self._inner is None:
-            self._inner = self._drive()
-        return self._resume(self._inner.send, value)
+        return self._resume(self._coroutine().send, value)
 
     def throw(self, *exc_info: Any) -> Any:
+        return self._resume(self._coroutine().throw, *exc_info)
+
+    def _coroutine(self) -> Coroutine[Any, Any, R]:
+        """What the task that drives this drives; nobody else may."""
+        task = _current_task()
         if self._inner is None:
-            self._inner = self._drive()
-        return self._resume(self._inner.throw, *exc_info)
+            self._driven = True
+            self._inner, self._owner = self._drive(), task
+        elif task is not self._owner:
+            raise self._refusal()
+        return self._inner
 
     def _resume(self, resume: Callable[..., Any], *values: Any) -> Any:
         suspended = False
@@ -115,14 +125,14 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
         finally:
             if not suspended:
                 # It returned or failed: the next driver begins with a coroutine of its own.
-                self._inner = None
+                self._inner = self._owner = None
 
     def close(self) -> None:
         """End a drive that is suspended, as a coroutine's `close` does."""
         self._driven = True
         if self._inner is not None:
             self._inner.close()
-            self._inner = None
+            self._inner = self._owner = None
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not getattr(self, "_driven", True):
@@ -192,9 +202,8 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
 
     __slots__ = (
         "_end",
-        "_heard",
+        "_outline",
         "_policy",
-        "_reply",
         "_request",
         "_session",
         "_state",
@@ -205,16 +214,15 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
 
     def __init__(self, session: Session, task_id: str, wanted: tuple[str, ...] | None, policy: PollPolicy) -> None:
         session.check()
+        self._request = requests.look_for_derivatives(task_id)
         super().__init__()
         self._session = session
-        self._request = requests.get_derivatives(task_id)
         self._task_id = task_id
         self._wanted = wanted
         self._policy = policy
         self._state: PollState | None = None
         self._end: Exception | None = None
-        self._reply: Reply | None = None
-        self._heard: Heard | None = None
+        self._outline: replies.Outline | None = None
 
     def __repr__(self) -> str:
         update = self.latest
@@ -231,43 +239,47 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         return None if self._state is None else self._state.latest
 
     async def _step(self) -> DerivativeUpdate:
+        # One frame, not three: thousands of waits sleep in here.
+        clock = self._session.clock
         while self._end is None:
-            update = await self._look()
+            self._session.open()
+            now = clock.now()
+            if self._state is None:
+                self._state = polling.begin(self._task_id, self._wanted, self._policy, now)
+            if (pause := self._state.due - now) > 0:
+                await clock.sleep(pause)
+            update = self._moved(await self._heard(self._state))
             if update is not None:
                 return update
         raise self._end.with_traceback(None)
 
-    def _result(self) -> DerivativeSet:
-        latest = self.latest
-        assert latest is not None  # noqa: S101 - a wait that ended without an error had a last update
-        return latest.derivatives
-
-    async def _look(self) -> DerivativeUpdate | None:
-        """Wait until it is time, ask, and move the state along."""
-        clock = self._session.clock
-        self._session.open()
-        now = clock.now()
-        if self._state is None:
-            self._state = polling.begin(self._task_id, self._wanted, self._policy, now)
-        state = self._state
-        if (pause := state.due - now) > 0:
-            await clock.sleep(pause)
-            now = clock.now()
-        try:
-            heard = await self._ask_in_time(state, now)
-        except IceyeError as error:
-            if not (error.transient or isinstance(error, DecodeError | TaskNotFound)):
-                raise
-            heard = Setback(error)
-        self._state, update, step = polling.advance(state, heard, clock.now(), random.random())  # noqa: S311 - no secret
+    def _moved(self, heard: Heard) -> DerivativeUpdate | None:
+        """Move the state along."""
+        assert self._state is not None  # noqa: S101 - a look has begun
+        now, roll = self._session.clock.now(), random.random()  # noqa: S311 - no secret
+        self._state, update, step = polling.advance(self._state, heard, now, roll)
         if isinstance(step, Complete):
             self._end = StopAsyncIteration()
         elif isinstance(step, Ended):
             self._end = step.error
         return update
 
-    async def _ask_in_time(self, state: PollState, now: float) -> Heard:
-        left = None if state.deadline is None else state.deadline - now
+    def _result(self) -> DerivativeSet:
+        latest = self.latest
+        assert latest is not None  # noqa: S101 - a wait that ended without an error had a last update
+        return latest.derivatives
+
+    async def _heard(self, state: PollState) -> Heard:
+        """Ask once. What a later look may mend is a setback; anything else is raised."""
+        try:
+            return await self._ask_in_time(state)
+        except IceyeError as error:
+            if not (error.transient or isinstance(error, DecodeError | TaskNotFound)):
+                raise
+            return Setback(error)
+
+    async def _ask_in_time(self, state: PollState) -> Heard:
+        left = None if state.deadline is None else state.deadline - self._session.clock.now()
         if left is None or (left > _FAR and self._session.paused == 0):
             return await self._ask(state)
         try:
@@ -283,8 +295,13 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
             reply = await self._session.send(requests.get_task(self._task_id))
             return TaskSeen(replies.task(reply), self._session.wall())
         reply = await self._session.send(self._request)
-        known = self._reply
-        if known is None or self._heard is None or known.body != reply.body or known.status != reply.status:
-            # The links are signed anew on most looks; where they are not, there is nothing to read again.
-            self._heard, self._reply = replies.heard(reply, self._task_id), reply
-        return self._heard
+        heard, self._outline = replies.heard(reply, self._task_id, self._outline if state.plain else None)
+        return heard
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        # No event loop runs: somebody drives it by hand.
+        return None

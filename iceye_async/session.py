@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import aiohttp
-import backoff
 from yarl import URL
 
 from ._version import __version__
@@ -114,6 +113,8 @@ class Session:
         self.open()
         if self._links is None:
             self._links = new_link_session() if self._borrowed_for_links is None else self._borrowed_for_links
+        if self._borrowed_for_links is not None and any(True for _ in self._links.cookie_jar):
+            raise UsageError("link_http= holds cookies, which may go to the link host; give it a DummyCookieJar")
         return self._links
 
     @property
@@ -168,6 +169,8 @@ class Session:
 
         `first` is the error of an attempt that was made already: most calls never pay for what is set up here.
         """
+        import backoff
+
         failed = [] if first is None else [first]
         waits = self._retry_policy.waits(random.random)
         next(waits)
@@ -274,7 +277,12 @@ class Session:
         if not isinstance(source, ClientCredentials):
             return await source.token(stale)
         http = self.open()
-        return await self._persist(lambda: source.ask(http, self.route, self._watch), source.request)
+        try:
+            return await self._persist(lambda: source.ask(http, self.route, self._watch), source.request)
+        except IceyeError as error:
+            # The call that needs the token is not to repeat what was repeated already.
+            error.given_up = True
+            raise
 
 
 @lru_cache(maxsize=4096)

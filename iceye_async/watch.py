@@ -21,8 +21,13 @@ class Watch:
         return _Bound(self)
 
     def close(self) -> None:
+        """Interrupt whatever is running."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
+        for bound in self._running:
+            if not bound.ended:
+                bound.interrupt()
 
     def add(self, bound: "_Bound") -> None:
         self._running.append(bound)
@@ -63,8 +68,9 @@ class _Bound:
         self._watch.add(self)
 
     def interrupt(self) -> None:
-        self._late = True
-        self._task.cancel()
+        if not self._late:
+            self._late = True
+            self._task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -129,7 +129,7 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
         except NotFound as error:
             absent.append(error)
         try:
-            found += await self._session.call(look, lambda reply: replies.derivatives(reply, look, task_id))
+            found += await self._session.call(look, lambda reply: replies.derivatives(reply, task_id))
         except NotFound as error:
             absent.append(error)
         if len(absent) == 2:
@@ -169,8 +169,9 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
     async def _request(self, wish: Wish) -> aiohttp.ClientResponse:
         # Byte for byte as given: re-quoted, the signature would not hold.
         url = URL(wish.href, encoded=True)
+        http = self._session.open_links()
         try:
-            return await self._session.open_links().get(
+            return await http.get(
                 url,
                 headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
                 allow_redirects=False,

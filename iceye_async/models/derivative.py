@@ -1,6 +1,7 @@
 """Derivatives: what machine learning found in an image. Source: the API page "Task derivatives"."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
@@ -34,38 +35,61 @@ class Derivative:
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
 
 
-@frozen
+@frozen(eq=False)
 class DerivativeSet(Collection[Derivative]):
     """The derivatives of one task, in the service's order.
 
     `final` is true when the service answered 200: it says that every derivative asked for has its files.
     """
 
-    entries: tuple[Derivative, ...] = field(alias="derivatives")
+    _read: tuple[Derivative, ...] | Callable[[], tuple[Derivative, ...]] = field(alias="derivatives", repr=False)
     final: bool = field(kw_only=True)
 
+    @cached_property
+    def _entries(self) -> tuple[Derivative, ...]:
+        # Most looks of a long wait bring nothing but new signatures; they are read when somebody reads them.
+        return self._read() if callable(self._read) else self._read
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DerivativeSet):
+            return NotImplemented
+        return (self._entries, self.final) == (other._entries, other.final)
+
+    def __hash__(self) -> int:
+        return hash((self._entries, self.final))
+
+    def __repr__(self) -> str:
+        return f"DerivativeSet({self._entries!r}, final={self.final})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_derivative_set, (self._entries, self.final))
+
     def __iter__(self) -> Iterator[Derivative]:
-        return iter(self.entries)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self._entries)
 
     def __contains__(self, derivative: object) -> bool:
-        return derivative in self.entries
+        return derivative in self._entries
 
     def of(self, type: str) -> tuple[Derivative, ...]:  # noqa: A002 - the service's word
         """The derivatives of this type, with and without assets."""
-        return tuple(entry for entry in self.entries if entry.type == type)
+        return tuple(entry for entry in self._entries if entry.type == type)
 
     @property
     def listed(self) -> frozenset[DerivativeType | str]:
         """The types on the list."""
-        return frozenset(entry.type for entry in self.entries)
+        return frozenset(entry.type for entry in self._entries)
 
     @property
     def ready(self) -> frozenset[DerivativeType | str]:
         """The types all of whose entries have assets."""
-        return self.listed - {entry.type for entry in self.entries if not entry.assets}
+        return self.listed - {entry.type for entry in self._entries if not entry.assets}
+
+
+def _derivative_set(derivatives: tuple[Derivative, ...], final: bool) -> DerivativeSet:
+    return DerivativeSet(derivatives, final=final)
 
 
 @frozen(kw_only=True)
@@ -74,7 +98,8 @@ class DerivativeUpdate(Collection[Derivative]):
 
     `derivatives` is everything the service listed so far; `fresh` holds the wanted derivatives that got assets since
     the previous update, each exactly once per wait; `ready` and `missing` split the wanted types (where no types were
-    named: all types listed so far); `complete` is true on the last update of a wait that got everything.
+    named: all types listed so far, or those of the list that the service calls final); `complete` is true on the last
+    update of a wait that got everything.
     """
 
     derivatives: DerivativeSet

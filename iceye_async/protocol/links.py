@@ -9,10 +9,13 @@ import ipaddress
 import re
 from urllib.parse import unquote, urlsplit
 
-_LONGEST = 120
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
-_LINK = re.compile(r"""\b(https?)://[^\s"'<>]+""", re.IGNORECASE)
+_LONGEST = 100
+_UNSAFE = r"[^A-Za-z0-9._-]+"
+_PLAIN = r"(?!.*\.$)[A-Za-z0-9_][A-Za-z0-9._-]{0,119}"
+_SUFFIX = r"\.[A-Za-z0-9]{1,8}$"
+_HASHED = r"-[0-9a-f]{10}(\.[A-Za-z0-9]{1,8})?$"
+_RESERVED = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)"
+_LINK = r"""(?i:https?)://[^\s"<>]+"""
 
 
 def mask(href: str) -> str:
@@ -30,7 +33,7 @@ def mask(href: str) -> str:
 
 def mask_text(text: str) -> str:
     """The text with every link in it masked."""
-    return _LINK.sub(lambda found: mask(found.group()), text)
+    return re.sub(_LINK, lambda found: mask(found.group()), text)
 
 
 def refusal(href: str, *, local: bool) -> str | None:
@@ -61,15 +64,24 @@ def refusal(href: str, *, local: bool) -> str | None:
 
 def is_local(host: str) -> bool:
     """Whether a host name or address literal is one that no public service has."""
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+    host = host.lower().rstrip(".")
+    if host.endswith((".localhost", ".localdomain", ".local", ".internal")):
         return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # Every public name ends in letters; 2130706433, 0x7f.1 and 127.1 are spellings of addresses.
-        last = host.rstrip(".").rpartition(".")[2]
-        return not (last.isalpha() or last.startswith("xn--"))
-    return not address.is_global
+        # Every public name has a dot and ends in letters; 2130706433, 0x7f.1 and 127.1 are spellings of addresses.
+        _, dot, last = host.rpartition(".")
+        return not dot or not (last.isalpha() or last.startswith("xn--"))
+    embedded = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
+    return not address.is_global or address.is_multicast or (embedded is not None and not embedded.is_global)
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for, in any of the ways to write one into the other."""
+    if address in ipaddress.ip_network("64:ff9b::/96") or address in ipaddress.ip_network("::/96"):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def file_name(href: str) -> str:
@@ -83,16 +95,14 @@ def file_name(href: str) -> str:
 def safe_name(text: str) -> str:
     """A file name made of this text, the same on every system, that cannot leave its folder.
 
-    Plain names come out as they are. Wherever anything had to be changed, a short hash of the text is added, so
-    that two different texts never share a name.
+    Plain names come out as they are. Wherever anything had to be changed, a short hash of the text is added, so that
+    two different texts never share a name.
     """
-    safe = _UNSAFE.sub("_", text).lstrip(".-").rstrip(".")
-    if _RESERVED.match(safe):
-        safe = f"_{safe}"
-    if safe == text and 0 < len(safe) <= _LONGEST:
-        return safe
-    stem, dot, suffix = safe[-_LONGEST:].rpartition(".")
-    if not dot or len(suffix) > 8:
-        stem, dot, suffix = safe, "", ""
+    if re.fullmatch(_PLAIN, text) and not re.match(_RESERVED, text) and not re.search(_HASHED, text):
+        return text
+    cleaned = re.sub(_UNSAFE, "_", text).lstrip(".-").rstrip(".")
+    suffix = re.search(_SUFFIX, cleaned)
+    ending = "" if suffix is None else suffix.group()
+    stem = cleaned.removesuffix(ending)[:_LONGEST].rstrip(".") or "unnamed"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-    return f"{stem[: _LONGEST - 20] or 'unnamed'}-{digest}{dot}{suffix}"
+    return f"{'_' if re.match(_RESERVED, stem) else ''}{stem}-{digest}{ending}"

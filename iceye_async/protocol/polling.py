@@ -18,11 +18,12 @@ still change.
 Durations and moments are float seconds on the caller's monotonic clock, except `wall`: seconds since the epoch.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import Enum, auto
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..errors import DerivativesNotRequested, IceyeError, PollTimeout, RateLimited, TaskEnded, TaskNotFound
 from ..models import Derivative, DerivativeSet, DerivativeUpdate, ImagingMode, ProductType, Task, TaskStatus
@@ -83,37 +84,42 @@ class PollPolicy:
 # --- what can be heard -----------------------------------------------------------------------------------------
 
 
-@frozen
-class Listing:
+class Listing(NamedTuple):
     """A 200 or 206. `unread` is an error where entries could not be read, `blocked` the types of those entries."""
 
     derivatives: tuple[Derivative, ...]
-    final: bool = field(kw_only=True)
-    unread: IceyeError | None = field(default=None, kw_only=True)
-    blocked: frozenset[str] = field(default=frozenset(), kw_only=True)
+    final: bool
+    read: Callable[[], tuple[Derivative, ...]]
+    """Reads the same derivatives once more."""
+    unread: IceyeError | None = None
+    blocked: frozenset[str] = frozenset()
 
 
-@frozen
+class Renewed(NamedTuple):
+    """A 200 or 206 that differs from the listing before it in nothing but links. It is read when it is looked at."""
+
+    read: Callable[[], tuple[Derivative, ...]]
+    final: bool
+
+
 class Nothing:
     """A 404."""
 
 
-@frozen
-class TaskSeen:
+class TaskSeen(NamedTuple):
     """The task, and the wall time at which it was read."""
 
     task: Task
     wall: float
 
 
-@frozen
-class Setback:
+class Setback(NamedTuple):
     """No usable answer, to a look at the derivatives or at the task."""
 
     error: IceyeError
 
 
-Heard: TypeAlias = Listing | Nothing | TaskSeen | Setback
+Heard: TypeAlias = Listing | Renewed | Nothing | TaskSeen | Setback
 
 
 # --- where a wait is -------------------------------------------------------------------------------------------
@@ -140,34 +146,33 @@ class PollState(NamedTuple):
     setbacks: int = 0
     """In a row."""
     last_setback: IceyeError | None = None
-    known: tuple[Derivative, ...] = ()
-    """Everything listed so far, by id: the newest with assets, else the newest."""
-    shape: list[tuple[str, str, bool]] | None = None
-    """Id, type and lack of assets of each entry, where the last list is all that is known; for telling news."""
     latest: DerivativeUpdate | None = None
     """What there is so far, or None where nothing was ever listed."""
+    plain: bool = False
+    """Whether the last listing is all that is known, so that one like it can bring nothing but new links."""
     ready: frozenset[str] = frozenset()
     delivered: frozenset[str] = frozenset()
     """The ids that were fresh once."""
-    final: bool = False
     status: str | None = None
     """Of the task, where it was asked."""
     task_due: float = 0.0
     """When the task may be asked again."""
 
+    @property
+    def known(self) -> Collection[Derivative]:
+        """Everything listed so far, by id: the newest with assets, else the newest."""
+        return () if self.latest is None else self.latest.derivatives
 
-@frozen
+
 class Wait:
     """Look again at `state.due`."""
 
 
-@frozen
 class Complete:
     """Everything wanted is there."""
 
 
-@frozen
-class Ended:
+class Ended(NamedTuple):
     """The wait cannot go on."""
 
     error: IceyeError
@@ -186,6 +191,8 @@ def begin(task_id: str, wanted: Collection[str] | None, policy: PollPolicy, now:
 
 def advance(state: PollState, heard: Heard, now: float, roll: float) -> Advance:
     """The next state, an update if one is due, and what to do. `roll` is chance, from 0 to 1."""
+    if isinstance(heard, Renewed):
+        return _renewed(state, heard, now, roll)
     if isinstance(heard, Listing):
         return _listed(state, heard, now, roll)
     if isinstance(heard, Nothing):
@@ -199,9 +206,6 @@ def advance(state: PollState, heard: Heard, now: float, roll: float) -> Advance:
 
 
 def _listed(state: PollState, heard: Listing, now: float, roll: float) -> Advance:
-    shape = [(entry.id, entry.type, not entry.assets) for entry in heard.derivatives]
-    if shape == state.shape and heard.unread is None and heard.final == state.final:
-        return _same_again(state, heard, now, roll)
     known = {entry.id: entry for entry in state.known}
     for entry in heard.derivatives:
         if entry.assets or entry.id not in known or not known[entry.id].assets:
@@ -215,21 +219,33 @@ def _listed(state: PollState, heard: Listing, now: float, roll: float) -> Advanc
         if entry.assets and entry.id not in state.delivered and (state.wanted is None or entry.type in state.wanted)
     )
     quiet = 0 if fresh or len(known) != len(state.known) else state.quiet
+    entries = tuple(known.values())
+    plain = heard.unread is None and entries == heard.derivatives
     state = state._replace(
         ask=Ask.DERIVATIVES,
-        known=tuple(known.values()),
-        shape=shape if tuple(known.values()) == heard.derivatives and heard.unread is None else None,
-        ready=state.ready | (listed - unready),
-        delivered=state.delivered.union([entry.id for entry in fresh]),
-        final=heard.final,
+        plain=plain,
+        ready=_shared(state.ready | (listed - unready)),
+        delivered=state.delivered.union([entry.id for entry in fresh]) if fresh else state.delivered,
         quiet=quiet + 1,
         setbacks=state.setbacks if heard.unread else 0,
         last_setback=None,
     )
-    complete = _complete(state, heard)
-    update = _update(state, fresh, complete=complete)
-    state = state._replace(latest=update)
-    if complete:
+    wanted = state.wanted
+    if wanted is None:
+        # Everything that the service lists: what it ever listed, until it says that this is all.
+        wanted = listed | state.ready if heard.final else frozenset([entry.type for entry in entries])
+    done = state.wanted is not None or (heard.final and heard.unread is None and len(wanted) > 0)
+    update = DerivativeUpdate(
+        derivatives=DerivativeSet(entries, final=heard.final),
+        fresh=fresh,
+        ready=_shared(state.ready & wanted),
+        missing=_shared(wanted - state.ready),
+        complete=done and wanted <= state.ready,
+    )
+    # What the caller let go of is not kept for it: read again it is the same, and unread it is a tenth of the size.
+    kept = DerivativeSet(heard.read, final=heard.final) if plain else update.derivatives
+    state = state._replace(latest=evolve(update, derivatives=kept))
+    if update.complete:
         return state, update, _COMPLETE
     error = _never_coming(state, heard, listed)
     if error is not None:
@@ -241,47 +257,30 @@ def _listed(state: PollState, heard: Listing, now: float, roll: float) -> Advanc
     return state, update, step
 
 
-def _same_again(state: PollState, heard: Listing, now: float, roll: float) -> Advance:
-    """Nothing is new but the links. Most looks of a long wait are of this kind, so they are kept cheap."""
+@lru_cache(maxsize=1024)
+def _shared(types: frozenset[str]) -> frozenset[str]:
+    """The one set of these types. There are few types, and thousands of waits."""
+    return types
+
+
+def _renewed(state: PollState, heard: Renewed, now: float, roll: float) -> Advance:
     before = state.latest
-    assert before is not None  # noqa: S101 - what has a shape was listed
+    assert before is not None  # noqa: S101 - what is renewed was listed before
     update = DerivativeUpdate(
-        derivatives=DerivativeSet(heard.derivatives, final=heard.final),
+        derivatives=DerivativeSet(heard.read, final=heard.final),
         fresh=(),
         ready=before.ready,
         missing=before.missing,
         complete=False,
     )
-    due = now + state.policy.pause(state.quiet, roll)
-    again = state._replace(
-        due=due, known=heard.derivatives, latest=update, quiet=state.quiet + 1, setbacks=0, last_setback=None
+    pause = state.policy.pause(state.quiet, roll)
+    state = state._replace(
+        due=now + pause, latest=update, ask=Ask.DERIVATIVES, quiet=state.quiet + 1, setbacks=0, last_setback=None
     )
-    if state.deadline is None or due < state.deadline:
-        return again, update, _WAIT
-    again, _, step = _wait(again, now, due - now)
-    return again, update, step
-
-
-def _update(state: PollState, fresh: tuple[Derivative, ...], *, complete: bool) -> DerivativeUpdate:
-    wanted = _wanted(state)
-    return DerivativeUpdate(
-        derivatives=DerivativeSet(state.known, final=state.final),
-        fresh=fresh,
-        ready=state.ready & wanted,
-        missing=wanted - state.ready,
-        complete=complete,
-    )
-
-
-def _wanted(state: PollState) -> frozenset[str]:
-    """The types named; where none were, all that were ever listed."""
-    return frozenset([entry.type for entry in state.known]) if state.wanted is None else state.wanted
-
-
-def _complete(state: PollState, heard: Listing) -> bool:
-    if state.wanted is None and not (heard.final and heard.unread is None and state.known):
-        return False
-    return _wanted(state) <= state.ready
+    if state.deadline is None or state.due < state.deadline:
+        return state, update, _WAIT
+    state, _, step = _wait(state, now, pause)
+    return state, update, step
 
 
 def _never_coming(state: PollState, heard: Listing, listed: frozenset[str]) -> IceyeError | None:
@@ -316,7 +315,7 @@ def _task_seen(state: PollState, heard: TaskSeen, now: float, roll: float) -> Ad
     if task.status in _ENDED:
         message = f"task {state.task_id} is {task.status}: its derivatives can no longer come"
         return state, None, Ended(TaskEnded(message, task_id=state.task_id, latest=state.latest, status=task.status))
-    if not state.known and (never := _unrequested(task, state.wanted)) is not None:
+    if (never := _unrequested(task, state)) is not None:
         return state, None, Ended(_not_requested(state, *never))
     opens = task.acquisition_window.start.timestamp() - heard.wall
     if task.status in _IMAGED:
@@ -331,18 +330,20 @@ def _task_seen(state: PollState, heard: TaskSeen, now: float, roll: float) -> Ad
     return _wait(state._replace(task_due=now + _TASK_RARER * pause), now, pause)
 
 
-def _unrequested(task: Task, wanted: frozenset[str] | None) -> tuple[frozenset[str], str] | None:
+def _unrequested(task: Task, state: PollState) -> tuple[frozenset[str], str] | None:
     """What the task shows will never come, and why; None where it shows nothing of the kind."""
-    everything = frozenset() if wanted is None else wanted
+    wanted = frozenset() if state.wanted is None else state.wanted
     echo = task.derivative_product_types
     if echo is not None:
-        never = everything.difference(echo)
-        return (never, "the task was created without them") if never or not echo else None
+        never = wanted.difference(echo, (entry.type for entry in state.known))
+        return (never, "the task was created without them") if never or not (echo or state.known) else None
+    if state.known:
+        return None
     if task.imaging_mode in _UNSUPPORTED_MODES:
-        return everything, f"its imaging mode {task.imaging_mode} has none"
+        return wanted, f"its imaging mode {task.imaging_mode} has none"
     types = task.product_types
     if types is not None and not {ProductType.GRD, ProductType.GRD_COG}.intersection(types):
-        return everything, "it was created without GRD among its product types"
+        return wanted, "it was created without GRD among its product types"
     return None
 
 

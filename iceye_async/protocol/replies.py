@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..errors import (
@@ -24,7 +25,7 @@ from ..errors import (
 from ..models import Derivative, DerivativeSet, Task
 from . import wire
 from .links import mask_text
-from .polling import Heard, Listing, Nothing
+from .polling import Heard, Listing, Nothing, Renewed
 from .requests import Request
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
@@ -39,7 +40,7 @@ _NEXT_STEP: Mapping[int, str] = {
     429: "lower rate_limit, or wait for the time on .retry_after",
 }
 _REQUEST_ID = ("x-request-id", "x-correlation-id", "x-amzn-requestid", "x-amz-request-id", "x-amz-cf-id")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
 
 
 class Reply(NamedTuple):
@@ -55,10 +56,8 @@ class Reply(NamedTuple):
 # --- answers ---------------------------------------------------------------------------------------------------
 
 
-def derivatives(reply: Reply, request: Request, task_id: str) -> DerivativeSet:
+def derivatives(reply: Reply, task_id: str) -> DerivativeSet:
     """One look: what is listed now. Raises `DecodeError` where an entry cannot be read; its `.latest` has the rest."""
-    if reply.status == 404:
-        raise error(reply, request)
     page = _read(reply, wire.derivatives, task_id)
     listed: tuple[Derivative, ...] = page.items
     found = DerivativeSet(listed, final=reply.status == 200)
@@ -67,14 +66,34 @@ def derivatives(reply: Reply, request: Request, task_id: str) -> DerivativeSet:
     return found
 
 
-def heard(reply: Reply, task_id: str) -> Heard:
-    """What a wait for derivatives heard. Raises `DecodeError` where nothing of the body can be read."""
+class Outline(NamedTuple):
+    """A listing without its links: where the next one has the same outline, it can bring nothing but new links."""
+
+    status: int
+    body: bytes
+
+
+def heard(reply: Reply, task_id: str, before: Outline | None = None) -> tuple[Heard, Outline | None]:
+    """What a wait for derivatives heard; and, for the next look, its outline.
+
+    A listing with the same outline as `before`, which could be read, is read when somebody looks at it. Raises
+    `DecodeError` where nothing of the body can be read.
+    """
     if reply.status == 404:
-        return Nothing()
+        return Nothing(), before
+    final = reply.status == 200
+    outline = Outline(reply.status, wire.without_links(reply.body))
+    if outline == before:
+        return Renewed(partial(_items, reply.body, task_id), final), outline
     page = _read(reply, wire.derivatives, task_id)
+    again = partial(_items, reply.body, task_id)
     unread = wire.unreadable(page.flaws, **_facts(reply)) if page.flaws else None
     blocked = frozenset(flaw.type for flaw in page.flaws if flaw.type is not None)
-    return Listing(page.items, final=reply.status == 200, unread=unread, blocked=blocked)
+    return Listing(page.items, final, again, unread, blocked), outline
+
+
+def _items(body: bytes, task_id: str) -> tuple[Derivative, ...]:
+    return wire.derivatives(body, task_id).items
 
 
 def products(reply: Reply, task_id: str) -> wire.Page:
@@ -132,6 +151,7 @@ def error(reply: Reply, request: Request, secrets: Iterable[str] = ()) -> ApiErr
     if 200 <= status < 300:
         message = f"{_asked(request)}: status {status} is not a documented answer"
         return DecodeError(message, where=("$",), **_facts(reply))
+    secrets = tuple(secrets)
     body = _error_body(reply.body)
     said = {name: _first(body, keys, secrets) for name, keys in _FIELDS.items()}
     kind = _kind(status, request)
@@ -192,7 +212,7 @@ def _first(body: Mapping[str, Any], keys: Iterable[str], secrets: Iterable[str])
 
 def clean(text: str, longest: int = 300) -> str:
     """Text of the service, fit for a message: one line, no control characters, no signed link, not endless."""
-    text = _CONTROL.sub(" ", mask_text(text)).strip()
+    text = re.sub(_CONTROL, " ", mask_text(text)).strip()
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
@@ -217,7 +237,7 @@ def retry_after(reply: Reply) -> float | None:
 
 def _wait(value: str, reply: Reply) -> float | None:
     if value.isascii() and value.isdigit():
-        return float(value[:12]) if len(value) <= 12 else 1e12
+        return min(float(value), 1e12)
     moment = http_date(value)
     if moment is None:
         return None

@@ -36,9 +36,22 @@ def get_task(task_id: str) -> Request:
     return Request("GET", _task(task_id), absent=TaskNotFound)
 
 
-@lru_cache(maxsize=4096)
 def get_derivatives(task_id: str) -> Request:
-    return Request("GET", _task(task_id, "/derivatives"), answers=frozenset({200, 206, 404}))
+    """One look, to which a 404 is an error."""
+    _task(task_id)
+    return _derivatives(task_id, frozenset({200, 206}))
+
+
+def look_for_derivatives(task_id: str) -> Request:
+    """A look of a wait, to which a 404 is an answer."""
+    _task(task_id)
+    return _derivatives(task_id, frozenset({200, 206, 404}))
+
+
+# The same tasks are asked over and over, and making a request costs a tenth of reading its reply.
+@lru_cache(maxsize=4096)
+def _derivatives(task_id: str, answers: frozenset[int]) -> Request:
+    return Request("GET", _task(task_id, "/derivatives"), answers=answers)
 
 
 def list_products(task_id: str, product_type: str | None = None, cursor: str | None = None) -> Request:
@@ -58,20 +71,15 @@ def create_task(
     derivative_product_types: Iterable[str] | None,
     reference: str | None,
 ) -> Request:
-    lat, lon = point_of_interest
-    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-        raise UsageError(f"point_of_interest is (lat, lon) in degrees; ({lat}, {lon}) is not on the globe")
-    start, end = (_timestamp(moment) for moment in acquisition_window)
+    types, derivatives = product_types, derivative_product_types
     body = {
-        "contractID": contract_id,
-        "imagingMode": str(imaging_mode),
-        "pointOfInterest": {"lat": lat, "lon": lon},
-        "acquisitionWindow": {"start": start, "end": end},
-        "productTypes": None if product_types is None else list(words(product_types, "product_types")),
-        "derivativeProductTypes": None
-        if derivative_product_types is None
-        else list(words(derivative_product_types, "derivative_product_types")),
-        "reference": reference,
+        "contractID": _text(contract_id, "contract_id"),
+        "imagingMode": _text(imaging_mode, "imaging_mode"),
+        "pointOfInterest": _position(point_of_interest),
+        "acquisitionWindow": _window(acquisition_window),
+        "productTypes": None if types is None else list(words(types, "product_types")),
+        "derivativeProductTypes": None if derivatives is None else list(words(derivatives, "derivative_product_types")),
+        "reference": None if reference is None else _text(reference, "reference"),
     }
     # No idempotency key is documented, so a create that is sent twice may book two pictures.
     return Request(
@@ -85,13 +93,53 @@ def create_task(
 
 def words(given: Iterable[str], name: str) -> tuple[str, ...]:
     """The strings of a collection, each once, in order. A bare string is one of them."""
+    if not isinstance(given, Iterable):
+        raise UsageError(f"{name} is a string, or a collection of strings, not {type(given).__name__}")
     found = (given,) if isinstance(given, str) else tuple(given)
     if not found:
         raise UsageError(f"{name} is empty; leave it out to mean all")
     for word in found:
         if not isinstance(word, str) or not word.strip():
             raise UsageError(f"{name} holds {word!r}; each is a string such as 'DC_VESSELS' or 'GRD'")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(str(word) for word in found))
+
+
+def _text(given: str, name: str) -> str:
+    if not isinstance(given, str) or not given.strip():
+        raise UsageError(f"{name} is a string that is not empty, not {given!r}")
+    return str(given)
+
+
+def _position(point: tuple[float, float]) -> dict[str, float]:
+    lat, lon = _pair(point, "point_of_interest", "(lat, lon) in degrees")
+    for degrees in (lat, lon):
+        if not isinstance(degrees, int | float) or isinstance(degrees, bool):
+            raise UsageError(f"point_of_interest is (lat, lon) in degrees; {degrees!r} is no number")
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        raise UsageError(f"point_of_interest is (lat, lon) in degrees; ({lat}, {lon}) is not on the globe")
+    return {"lat": lat, "lon": lon}
+
+
+def _window(window: tuple[datetime, datetime]) -> dict[str, str]:
+    start, end = _pair(window, "acquisition_window", "(start, end), two aware datetimes")
+    return {"start": _timestamp(start), "end": _timestamp(end)}
+
+
+def _pair(given: Any, name: str, what: str) -> tuple[Any, Any]:
+    if isinstance(given, str) or not isinstance(given, Iterable) or len(pair := tuple(given)) != 2:
+        raise UsageError(f"{name} is {what}, not {given!r}")
+    return pair
+
+
+def _timestamp(moment: datetime) -> str:
+    if not isinstance(moment, datetime):
+        raise UsageError(f"acquisition_window holds {moment!r}, which is no datetime")
+    if moment.utcoffset() is None:
+        raise UsageError("acquisition_window holds a time without a zone; use datetime.now(UTC) or give tzinfo=")
+    try:
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        raise UsageError(f"acquisition_window holds {moment!r}, which does not exist in UTC") from None
 
 
 def _task(task_id: str, tail: str = "") -> str:
@@ -108,9 +156,3 @@ def _segment(text: str, name: str) -> str:
         return quote(text, safe="")
     except UnicodeEncodeError:
         raise UsageError(f"{text[:40]!r} cannot be {name}") from None
-
-
-def _timestamp(moment: datetime) -> str:
-    if moment.tzinfo is None:
-        raise UsageError("acquisition_window holds a time without a zone; use datetime.now(UTC) or give tzinfo=")
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -6,7 +6,6 @@ once. What the service asks for in `Retry-After` is a floor: chance is added on 
 
 from collections.abc import Callable, Generator
 
-import backoff
 from attrs import field, frozen
 
 from ..errors import ApiError, IceyeError, RateLimited, TransportError
@@ -33,15 +32,19 @@ class RetryPolicy:
 
     def waits(self, roll: Callable[[], float]) -> Generator[float, IceyeError, None]:
         """The pauses, each for the error sent in. As a generator of backoff's kind, it is primed with `next()`."""
+        import backoff
+
         curve = backoff.expo(factor=self.first, max_value=self.ceiling)
         next(curve)
         error = yield 0.0
-        for longest in curve:
-            error = yield (getattr(error, "retry_after", None) or 0.0) + roll() * longest
+        while True:
+            error = yield (getattr(error, "retry_after", None) or 0.0) + roll() * next(curve)
 
 
 def again(request: Request, error: IceyeError) -> bool:
     """Whether this request may be sent once more after this error."""
+    if error.given_up:
+        return False
     if isinstance(error, ApiError):
         patient = error.retry_after is None or error.retry_after <= PATIENCE
         return patient and error.status in _AGAIN and (request.repeatable or isinstance(error, RateLimited))

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -102,19 +102,25 @@ def decode(body: bytes) -> Any:
         text = body.decode()
         document = _parse(text.removeprefix("\ufeff"))
         # A deep body breaks whoever walks it later, and the parser's own limit differs between Pythons.
-        if text.count("[") + text.count("{") > DEEPEST and _deeper(document, DEEPEST):
-            raise DecodeError(f"the answer is nested more than {DEEPEST} deep", where=("$",))
+        deep = text.count("[") + text.count("{") > DEEPEST and _deeper(document, DEEPEST)
         if "\\u" in text:
             json.dumps(document, ensure_ascii=False).encode()
+        if not deep:
+            return document
+        reason = _TOO_DEEP
     except UnicodeDecodeError as error:
-        raise DecodeError(f"the answer is not UTF-8 (byte {error.start})", where=("$",)) from None
+        reason = f"the answer is not UTF-8 (byte {error.start})"
     except UnicodeEncodeError:
-        raise DecodeError("the answer holds half a character (a lone surrogate)", where=("$",)) from None
+        reason = "the answer holds half a character (a lone surrogate)"
     except RecursionError:
-        raise DecodeError(f"the answer is nested more than {DEEPEST} deep", where=("$",)) from None
+        reason = _TOO_DEEP
     except ValueError as error:
-        raise DecodeError(f"the answer is not JSON: {_position(error)}", where=("$",)) from None
-    return document
+        reason = f"the answer is not JSON: {_position(error)}"
+    # Raised out here, it has no context: the errors above hold the body, and a body may hold secrets.
+    raise DecodeError(reason, where=("$",))
+
+
+_TOO_DEEP = f"the answer is nested more than {DEEPEST} deep"
 
 
 def _refuse(constant: str) -> float:
@@ -139,7 +145,7 @@ def _position(error: ValueError) -> str:
 
 def _deeper(document: Any, limit: int) -> bool:
     level = [document]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             child
             for node in level
@@ -157,20 +163,31 @@ def _deeper(document: Any, limit: int) -> bool:
 
 def derivatives(body: bytes, task_id: str) -> Page:
     """The derivatives on a list, each with the task they belong to."""
-    return _page(decode(body), lambda item: _structure(item, Derivative, task_id))
+    return _page(decode(body), partial(_structure, model=Derivative, task_id=task_id))
 
 
 def products(body: bytes, task_id: str) -> Page:
     """A page of products, each with the task it belongs to."""
-    return _page(decode(body), lambda item: _product(item, task_id))
+    return _page(decode(body), partial(_product, task_id=task_id))
+
+
+# Of a link in a body only what cannot change how the body is read: no quote, no escape, no control character.
+_LINK = rb'"href"[ \t\r\n]*:[ \t\r\n]*"[!#-\[\]-~]*"'
+
+
+def without_links(body: bytes) -> bytes:
+    """What is left of a body without its links. Two bodies that are equal then differ in nothing but links."""
+    return re.sub(_LINK, b'"href":""', body)
 
 
 def task(body: bytes) -> Task:
     """A task."""
+    document = decode(body)
     try:
-        return _structure(decode(body), Task)
-    except _Flawed as flawed:
-        raise unreadable(flawed.flaws) from None
+        return _structure(document, Task)
+    except (_Flawed, ClassValidationError) as error:
+        flaws = tuple(_flaws(error, "$"))
+    raise unreadable(flaws)
 
 
 def unreadable(flaws: Iterable[Flaw], **facts: Any) -> DecodeError:
@@ -191,7 +208,7 @@ class _Flawed(Exception):
         self.flaws = flaws
 
 
-def _page(document: Any, read: Callable[[dict[str, Any]], Any]) -> Page:
+def _page(document: Any, read: Callable[[Any], Any]) -> Page:
     if type(document) is not dict:
         raise unreadable([Flaw("$", f"expected an object, got {_KINDS[type(document)]}")])
     data, cursor = document.get("data"), document.get("cursor")
@@ -199,26 +216,35 @@ def _page(document: Any, read: Callable[[dict[str, Any]], Any]) -> Page:
         raise unreadable([Flaw("$.data", f"expected an array, got {_KINDS[type(data)]}")])
     if cursor is not None and type(cursor) is not str:
         raise unreadable([Flaw("$.cursor", f"expected a string, got {_KINDS[type(cursor)]}")])
+    try:
+        return Page(tuple([read(item) for item in data]), (), cursor or None)
+    except (_Flawed, ClassValidationError):
+        items, flaws = _sorted_out(data, read)
+        return Page(items, flaws, cursor or None)
+
+
+def _sorted_out(data: list[Any], read: Callable[[Any], Any]) -> tuple[tuple[Any, ...], tuple[Flaw, ...]]:
+    """The items that can be read, and what is wrong with the others."""
     items, flaws = [], []
     for index, item in enumerate(data):
         try:
             items.append(read(item))
-        except _Flawed as flawed:
+        except (_Flawed, ClassValidationError) as error:
             kind = item.get("derivativeProductType") if type(item) is dict else None
-            flaws += [
-                Flaw(f"$.data[{index}]{flaw.path[1:]}", flaw.reason, kind if type(kind) is str else None)
-                for flaw in flawed.flaws
-            ]
-    return Page(tuple(items), tuple(flaws), cursor or None)
+            kind = kind if type(kind) is str else None
+            flaws += [flaw._replace(type=kind) for flaw in _flaws(error, f"$.data[{index}]")]
+    return tuple(items), tuple(flaws)
 
 
 def _structure(document: Any, model: type[M], task_id: str | None = None) -> M:
     """The model with `document` attached, from an object in which null and absent mean the same."""
     if type(document) is not dict:
         raise _Flawed(Flaw("$", f"expected an object, got {_KINDS[type(document)]}"))
-    return _read(
-        document.copy() if None not in document.values() else _without_nulls(document), document, model, task_id
-    )
+    known = document.copy() if None not in document.values() else _without_nulls(document)
+    known["document"] = document
+    known["task_id"] = task_id
+    made: M = _reader(model)(known, model)  # type: ignore[arg-type] # a class is hashable
+    return made
 
 
 def _without_nulls(document: dict[str, Any]) -> dict[str, Any]:
@@ -235,19 +261,12 @@ def _product(item: Any, task_id: str) -> Product:
     known |= {key: item[key] for key in _ITEM_KEYS if item.get(key) is not None}
     if "assets" not in known:
         raise _Flawed(Flaw("$.assets", "expected an object, got nothing"))
-    start, end = known.pop("start_datetime", None), known.pop("end_datetime", None)
-    if start is not None and end is not None:
-        known["acquired"] = {"start": start, "end": end}
-    return _read(known, item, Product, task_id)
-
-
-def _read(known: dict[str, Any], document: dict[str, Any], model: type[M], task_id: str | None) -> M:
-    known["document"] = document
+    known.pop("acquired", None)
+    if {"start_datetime", "end_datetime"} <= known.keys():
+        known["acquired"] = properties
+    known["document"] = item
     known["task_id"] = task_id
-    try:
-        made: M = _reader(model)(known, model)  # type: ignore[arg-type] # a class is hashable
-    except ClassValidationError as error:
-        raise _Flawed(*_flaws(error, "$")) from None
+    made: Product = _reader(Product)(known, Product)
     return made
 
 
@@ -255,13 +274,14 @@ def _read(known: dict[str, Any], document: dict[str, Any], model: type[M], task_
 
 Read = Callable[[Any, Any], Any]
 
-_converter = Converter(detailed_validation=True)
-
 
 @cache
 def _reader(model: Any) -> Read:
     renamed = {name: override(rename=key) for name, key in _SPELLING.get(model, {}).items()}
-    return make_dict_structure_fn(model, _converter, **renamed)  # type: ignore[arg-type]
+    if model is Product:
+        read = _named_tuple(Interval, _instant, ("start_datetime", "end_datetime"))
+        renamed["acquired"] = override(struct_hook=read)
+    return make_dict_structure_fn(model, _converter(), **renamed)  # type: ignore[arg-type]
 
 
 def _flaws(error: Exception, path: str) -> Iterator[Flaw]:
@@ -280,14 +300,17 @@ def _flaws(error: Exception, path: str) -> Iterator[Flaw]:
 def _step(model: type, error: Exception) -> str:
     note = next(note for note in error.__notes__ if isinstance(note, AttributeValidationNote))
     key = _SPELLING.get(model, {}).get(note.name, note.name)
-    return f".properties.{key}" if model is Product and key not in _ITEM_KEYS else f".{key}"
+    if model is not Product or key in _ITEM_KEYS:
+        return f".{key}"
+    # The two times of the acquisition are read from the properties as a pair.
+    return ".properties" if key == "acquired" else f".properties.{key}"
 
 
 _KINDS = {
     dict: "an object",
     list: "an array",
     str: "a string",
-    int: "a number",
+    int: "a whole number",
     float: "a number",
     bool: "true or false",
     type(None): "nothing",
@@ -322,12 +345,12 @@ def _number(value: Any, _: Any) -> float:
 
 
 # Python's own reader also takes week dates, a space for the T and times without a zone; RFC 3339 does not.
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_TIMESTAMP = r"(?a)\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"
 
 
 def _instant(value: Any, _: Any) -> datetime:
     _must_be(str, value)
-    if _TIMESTAMP.fullmatch(value) is None:
+    if re.fullmatch(_TIMESTAMP, value) is None:
         raise TypeError("expected a time with a zone, as RFC 3339 has it")
     try:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
@@ -344,10 +367,10 @@ def _parts(parts: Iterable[tuple[str, Any]], read: Read) -> Iterator[Any]:
             raise _Flawed(*_flaws(error, f"${place}")) from None
 
 
-def _named_tuple(model: Any, read_part: Read) -> Read:
+def _named_tuple(model: Any, read_part: Read, keys: tuple[str, ...] | None = None) -> Read:
     def read(value: Any, _: Any) -> Any:
         _must_be(dict, value)
-        return model(*_parts([(f".{name}", value.get(name)) for name in model._fields], read_part))
+        return model(*_parts([(f".{key}", value.get(key)) for key in keys or model._fields], read_part))
 
     return read
 
@@ -373,18 +396,18 @@ def _mapping(read_part: Read) -> Read:
         try:
             return {key: read_part(part, None) for key, part in value.items()}
         except (TypeError, ClassValidationError):
-            return dict(zip(value, _parts([(f".{key}", part) for key, part in value.items()], read_part), strict=True))
+            # A key is the service's to choose: shown, it is short and on one line.
+            parts = [(f".{ascii(key[:40])[1:-1]}", part) for key, part in value.items()]
+            return dict(zip(value, _parts(parts, read_part), strict=True))
 
     return read
 
 
 def _asset(model: type) -> Read:
-    structure = _reader(model)
-
     def read(value: Any, _: Any) -> Any:
         if type(value) is not dict:
             raise _expected(dict, value)
-        return structure(value if None not in value.values() else _without_nulls(value), model)
+        return _reader(model)(value if None not in value.values() else _without_nulls(value), model)
 
     return read
 
@@ -404,7 +427,7 @@ def _union(of: Any) -> Read:
     """`X | None`: null never gets here. `Enum | str`: the member where there is one, else the string."""
     kinds = [kind for kind in get_args(of) if kind is not type(None)]
     if len(kinds) == 1:
-        return _converter.get_structure_hook(kinds[0])
+        return _converter().get_structure_hook(kinds[0])
     return _open_enum(next(kind for kind in kinds if kind is not str))
 
 
@@ -412,17 +435,23 @@ def _is_tuple(of: Any) -> bool:
     return get_origin(of) is tuple
 
 
-for _type in (str, int, bool):
-    _converter.register_structure_hook(_type, _scalar(_type))
-_converter.register_structure_hook(float, _number)
-_converter.register_structure_hook(datetime, _instant)
-_converter.register_structure_hook(Interval, _named_tuple(Interval, _instant))
-_converter.register_structure_hook(Position, _named_tuple(Position, _number))
-_converter.register_structure_hook(DerivativeAsset, _asset(DerivativeAsset))
-_converter.register_structure_hook(ProductAsset, _asset(ProductAsset))
-_converter.register_structure_hook_func(lambda t: t == Mapping[str, Any], _scalar(dict))
-_converter.register_structure_hook_factory(lambda t: isinstance(t, UnionType), _union)
-_converter.register_structure_hook_factory(_is_tuple, lambda t: _tuple(_converter.get_structure_hook(get_args(t)[0])))
-_converter.register_structure_hook_factory(
-    lambda t: t == Mapping[str, ProductAsset], lambda _: _mapping(_asset(ProductAsset))
-)
+@cache
+def _converter() -> Converter:
+    """The one converter. Made when the first body is read: that takes longer than to import most of this package."""
+    converter = Converter(detailed_validation=True)
+    for scalar in (str, int, bool):
+        converter.register_structure_hook(scalar, _scalar(scalar))
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(datetime, _instant)
+    converter.register_structure_hook(Interval, _named_tuple(Interval, _instant))
+    converter.register_structure_hook(Position, _named_tuple(Position, _number))
+    converter.register_structure_hook(DerivativeAsset, _asset(DerivativeAsset))
+    converter.register_structure_hook(ProductAsset, _asset(ProductAsset))
+    converter.register_structure_hook_func(lambda of: of == Mapping[str, Any], _scalar(dict))
+    assets = _mapping(_asset(ProductAsset))
+    converter.register_structure_hook_func(lambda of: of == Mapping[str, ProductAsset], assets)
+    converter.register_structure_hook_factory(lambda of: isinstance(of, UnionType), _union)
+    converter.register_structure_hook_factory(
+        _is_tuple, lambda of: _tuple(converter.get_structure_hook(get_args(of)[0]))
+    )
+    return converter

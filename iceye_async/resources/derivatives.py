@@ -19,5 +19,6 @@ class Derivatives:
         Raises `NotFound` on 404, which has three meanings: no such task, none requested, none ready yet. Use
         `client.await_derivatives()` to wait, and to have them told apart. The links live one hour.
         """
-        request = requests.get_derivatives(task_id)
-        return await self._session.call(request, partial(replies.derivatives, request=request, task_id=task_id))
+        return await self._session.call(
+            requests.get_derivatives(task_id), partial(replies.derivatives, task_id=task_id)
+        )

@@ -5,18 +5,22 @@ from datetime import UTC, datetime, timedelta
 
 
 class SandboxClock:
-    """Seconds since the sandbox was made, `speed` of them in each real second. The client's clock too."""
+    """Seconds since the sandbox was started, `speed` of them in each real second. The client's clock too.
+
+    It begins in the sandbox's event loop; after that it can be read from any thread.
+    """
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
         self._epoch = datetime.now(UTC)
-        self._origin: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._origin = 0.0
 
     def now(self) -> float:
-        real = asyncio.get_running_loop().time()
-        if self._origin is None:
-            self._origin = real
-        return (real - self._origin) * self._speed
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._origin = self._loop.time()
+        return (self._loop.time() - self._origin) * self._speed
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self._speed)

@@ -1,0 +1,77 @@
+"""What is run on this project, each in an environment of its own. Plain `nox` runs all that must pass.
+
+demo: the main job in a sandbox; bench: the benchmarks, which print and never fail.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "typing", "tests", "lowest", "package"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group."""
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the mistakes that a linter sees."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """mypy, strict, on the package and on a program that uses it."""
+    session.install("-e", ".[cli]", *group("typing"))
+    session.run("mypy")
+    session.run("mypy", "tests/typing/api.py", "noxfile.py", "benchmarks")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, on the wheel as a user would install it; the pure core is covered to the last branch."""
+    session.install(".[cli]", *group("test"))
+    session.run("pytest", "--numprocesses=2", "--cov", "--cov-report=term", *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The tests again, with the oldest versions that the project says it works with."""
+    session.install(".[cli]", *group("test"))
+    session.install(
+        *[requirement.replace(">=", "==").partition(",")[0] for requirement in PROJECT["project"]["dependencies"]]
+    )
+    session.run("pytest", "--numprocesses=2", "-q", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel and the source archive are complete and well described."""
+    session.install(*group("package"))
+    dist = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", dist, silent=True)
+    session.run("twine", "check", "--strict", *map(str, sorted(Path(dist).glob("iceye_async-*"))))
+    session.run("check-wheel-contents", dist)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job, in a sandbox."""
+    session.install(".[cli]")
+    session.run("iceye-async", "demo", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks of `benchmarks/`, one after the other."""
+    session.install(".", *group("bench"))
+    for program in ("import_time", "structuring", "poll_overhead", "waiting_memory"):
+        session.run("python", f"benchmarks/{program}.py")

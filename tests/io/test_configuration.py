@@ -1,0 +1,216 @@
+"""What a client is made from: addresses and tokens that are refused, and what the environment says."""
+
+import asyncio
+
+import pytest
+
+from iceye_async import Client, ClientCredentials, Token, TransportError, UsageError
+
+CREDENTIALS = {
+    "ICEYE_TOKEN_URL": "https://id.example/oauth2/token",
+    "ICEYE_CLIENT_ID": "an-id",
+    "ICEYE_CLIENT_SECRET": "s3cr3t",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Nothing of the real environment; calling it sets variables."""
+    names = ["ICEYE_BASE_URL", "ICEYE_ACCESS_TOKEN", *CREDENTIALS]
+    for name in [*names, "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"]:
+        monkeypatch.delenv(name, raising=False)
+    return lambda values: [monkeypatch.setenv(name, value) for name, value in values.items()]
+
+
+@pytest.fixture
+async def proxy():
+    """An HTTP proxy on loopback that notes the first line of each request and refuses it."""
+    lines = []
+
+    async def refuse(reader, writer):
+        lines.append((await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[0])
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", lines
+
+
+REFUSED = [
+    "http://platform.iceye.com",
+    "http://10.0.0.1",
+    "http://127.0.0.1.evil.example",
+    "http://localhost.evil.example",
+    "http://0.0.0.0",
+    "http://[fe80::1]",
+    "ftp://platform.iceye.com",
+    "platform.iceye.com",
+    "/relative",
+    "https://",
+    "https://user:password@platform.iceye.com",
+    "https://platform.iceye.com?x=1",
+    "",
+    None,
+    7,
+]
+ALLOWED = ["https://platform.iceye.com", "http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000"]
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_an_address_that_would_show_the_token_or_is_none_is_refused(url):
+    with pytest.raises(UsageError, match="base_url"):
+        Client(url, auth="a-token")
+    with pytest.raises(UsageError, match="token_url"):
+        ClientCredentials(url, "an-id", "a-secret")
+
+
+@pytest.mark.parametrize("url", ALLOWED)
+def test_https_and_this_machine_are_fine(url):
+    Client(url, auth="a-token")
+    ClientCredentials(url, "an-id", "a-secret")
+
+
+@pytest.mark.parametrize(
+    "token", ["", "with\nbreak", "trailing\n", "a\rb", "nul\x00", "t\u00f6ken", "two words", "\ud800"]
+)
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(token):
+    for make in (lambda: Client(auth=token), lambda: Token(token)):
+        with pytest.raises(UsageError) as caught:
+            make()
+        assert not token or token not in str(caught.value)
+
+
+@pytest.mark.parametrize("auth", [None, 7, b"a-token", object(), {"token": "a"}], ids=repr)
+def test_what_is_no_way_to_sign_in_is_refused(auth):
+    with pytest.raises(UsageError):
+        Client(auth=auth)
+
+
+@pytest.mark.parametrize(("client_id", "client_secret"), [("", "s"), ("i", ""), (" ", "s"), ("i", None)])
+def test_empty_credentials_are_refused(client_id, client_secret):
+    with pytest.raises(UsageError, match="is empty"):
+        ClientCredentials("https://id.example/token", client_id, client_secret)
+
+
+# --- from_env ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_access_token_in_the_environment_is_enough(environment, service):
+    environment({"ICEYE_ACCESS_TOKEN": "from-env", "ICEYE_BASE_URL": service.url})
+    service.answers("/api/tasking/v2/tasks/t1/derivatives", (200, {}, b'{"data": []}'))
+    client = Client.from_env()
+
+    await client.derivatives.get("t1")
+    await client.close()
+
+    assert service.requests[0].headers["Authorization"] == "Bearer from-env"
+
+
+async def test_credentials_in_the_environment_win_over_a_token(environment, service):
+    environment({**CREDENTIALS, "ICEYE_TOKEN_URL": f"{service.url}/token", "ICEYE_ACCESS_TOKEN": "old"})
+    environment({"ICEYE_BASE_URL": service.url})
+    service.answers("/token", (200, {}, b'{"access_token": "new", "expires_in": 3600}'))
+    service.answers("/api/tasking/v2/tasks/t1/derivatives", (200, {}, b'{"data": []}'))
+    client = Client.from_env()
+
+    await client.derivatives.get("t1")
+    await client.close()
+
+    assert service.requests[-1].headers["Authorization"] == "Bearer new"
+
+
+def test_without_a_base_url_it_is_the_documented_one(environment):
+    environment({"ICEYE_ACCESS_TOKEN": "from-env"})
+
+    assert "https://platform.iceye.com" in repr(Client.from_env())
+
+
+def test_an_empty_environment_is_told_what_to_set():
+    with pytest.raises(UsageError, match=r"ICEYE_TOKEN_URL.*ICEYE_CLIENT_ID.*ICEYE_CLIENT_SECRET.*ICEYE_ACCESS_TOKEN"):
+        Client.from_env()
+
+
+@pytest.mark.parametrize(
+    "value", ["", "  ", "<your token url>", "${TOKEN}", "your-secret", "YOUR_ID", "changeme", "ChangeMe"]
+)
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_an_empty_or_placeholder_credential_is_named_and_no_value_shown(environment, name, value):
+    environment({**CREDENTIALS, name: value})
+
+    with pytest.raises(UsageError, match=name) as caught:
+        Client.from_env()
+
+    assert "s3cr3t" not in str(caught.value)
+    assert not value.strip() or value not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_a_missing_credential_is_named(environment, name):
+    environment({key: value for key, value in CREDENTIALS.items() if key != name})
+
+    with pytest.raises(UsageError, match=name):
+        Client.from_env()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ICEYE_BASE_URL", ""),
+        ("ICEYE_BASE_URL", "<url>"),
+        ("ICEYE_ACCESS_TOKEN", ""),
+        ("ICEYE_ACCESS_TOKEN", "${TOKEN}"),
+    ],
+)
+def test_other_variables_are_checked_alike(environment, name, value):
+    environment({"ICEYE_ACCESS_TOKEN": "from-env", name: value})
+
+    with pytest.raises(UsageError, match=name):
+        Client.from_env()
+
+
+async def ask(client):
+    async with client:
+        await client.derivatives.get("t1")
+
+
+async def test_the_proxy_of_the_environment_is_read_once(environment, proxy):
+    url, lines = proxy
+    environment({"ICEYE_ACCESS_TOKEN": "from-env", "ICEYE_BASE_URL": "https://api.example", "HTTPS_PROXY": url})
+    client = Client.from_env()
+    environment({"HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "*"})
+
+    with pytest.raises(TransportError, match="proxy"):
+        await ask(client)
+
+    assert set(lines) == {"CONNECT api.example:443 HTTP/1.1"}
+
+
+async def test_no_proxy_is_read_once_and_honoured(environment, proxy, closed_port):
+    url, lines = proxy
+    base = closed_port.replace("http://127.0.0.1", "https://localhost")
+    environment({"ICEYE_ACCESS_TOKEN": "from-env", "ICEYE_BASE_URL": base, "HTTPS_PROXY": url, "NO_PROXY": "localhost"})
+    client = Client.from_env()
+    environment({"NO_PROXY": ""})
+
+    with pytest.raises(TransportError, match="no connection"):
+        await ask(client)
+
+    assert not lines
+
+
+async def test_a_client_made_by_hand_does_not_look_at_the_environment(environment, proxy, service):
+    url, lines = proxy
+    environment({"HTTPS_PROXY": url, "HTTP_PROXY": url, "http_proxy": url})
+    service.answers("/api/tasking/v2/tasks/t1/derivatives", (200, {}, b'{"data": []}'))
+
+    await ask(Client(service.url, auth="a-token"))
+
+    assert not lines
+
+
+@pytest.mark.parametrize("value", ["proxy.example:3128", "socks5://proxy.example:1080", "http://"])
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(environment, value):
+    environment({"ICEYE_ACCESS_TOKEN": "from-env", "HTTPS_PROXY": value})
+
+    with pytest.raises(UsageError, match=r"HTTPS_PROXY|proxy"):
+        Client.from_env()

@@ -1,0 +1,61 @@
+"""The README's code runs, and its commands are the ones that are meant."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """The info strings and texts of the code blocks in this language."""
+    return [(info.strip(), text) for found, info, text in BLOCK.findall(README.read_text()) if found == language]
+
+
+def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
+    [text] = [text for info, text in blocks("python") if info != "no-run"]
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+
+    run = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50
+    )
+
+    assert run.stderr == ""
+    assert "3 derivatives, final: True" in run.stdout
+    assert len(list((tmp_path / "detections").glob("*.geojson"))) == 3
+
+
+def test_the_example_with_an_account_uses_names_that_exist() -> None:
+    [text] = [text for info, text in blocks("python") if info == "no-run"]
+    tree = ast.parse(f"async def main(token_url, client_id, client_secret, task_id):\n{indented(text)}")
+
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+
+    assert imports
+    for node in imports:
+        assert node.module is not None
+        module = __import__(node.module, fromlist=["*"])
+        assert all(hasattr(module, alias.name) for alias in node.names)
+
+
+def test_the_two_commands_stand_in_blocks_of_their_own_the_demo_first() -> None:
+    demo, tests = (text for _, text in blocks("sh"))
+
+    assert demo.count("\n") == tests.count("\n") == 1
+    assert demo.rstrip().endswith("iceye-async demo")
+    assert tests.rstrip().endswith("nox")
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md"])
+def test_what_a_release_needs_is_there(name: str) -> None:
+    assert (README.parent / name).stat().st_size > 0
+
+
+def indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())

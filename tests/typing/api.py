@@ -1,0 +1,101 @@
+"""What a type checker makes of the public calls. Checked with `mypy --strict`, never run."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, assert_type
+
+from iceye_async import (
+    Client,
+    ClientCredentials,
+    Derivative,
+    DerivativeSet,
+    DerivativeType,
+    DerivativeUpdate,
+    Product,
+    ProductType,
+    Task,
+    Token,
+    TokenSource,
+)
+from iceye_async.downloads import DownloadEvent
+
+
+class Source:
+    async def token(self, stale: str | None) -> Token:
+        return Token("a", 3600)
+
+
+def a_source_of_the_callers_own_fits() -> TokenSource:
+    return Source()
+
+
+async def clients() -> None:
+    async with Client(auth="a-token") as client:
+        assert_type(client, Client)
+    Client(auth=Source())
+    Client(auth=ClientCredentials("https://id.example/token", "an-id", "a-secret"), rate_limit=None)
+    assert_type(Client.from_env(), Client)
+
+
+async def products(client: Client) -> None:
+    assert_type(await client.products.list("t1"), tuple[Product, ...])
+    assert_type(await client.products.list("t1", ProductType.GRD), tuple[Product, ...])
+    assert_type(await client.products.list("t1", "GRD-COG"), tuple[Product, ...])
+    async for product in client.products.list("t1"):
+        assert_type(product, Product)
+    pages = client.products.list("t1")
+    assert_type(await anext(pages), Product)
+    assert_type(await pages, tuple[Product, ...])
+    assert_type(pages.latest, tuple[Product, ...])
+
+
+async def derivatives(client: Client) -> None:
+    assert_type(await client.derivatives.get("t1"), DerivativeSet)
+    assert_type(await client.await_derivatives("t1"), DerivativeSet)
+    assert_type(await client.await_derivatives("t1", "DC_VESSELS"), DerivativeSet)
+    assert_type(await client.await_derivatives("t1", [DerivativeType.VESSELS, "DC_NEW"]), DerivativeSet)
+    waiting = client.await_derivatives("t1", {DerivativeType.VESSELS})
+    async for update in waiting:
+        assert_type(update, DerivativeUpdate)
+        assert_type(update.fresh, tuple[Derivative, ...])
+        assert_type(update.missing, frozenset[DerivativeType | str])
+    assert_type(await anext(waiting), DerivativeUpdate)
+    assert_type(waiting.latest, DerivativeUpdate | None)
+
+
+async def downloads(client: Client, product: Product, derivative: Derivative, found: DerivativeSet) -> None:
+    assert_type(await client.download(product, "folder"), tuple[Path, ...])
+    assert_type(await client.download(derivative, to=Path("folder"), assets=["geojson"]), tuple[Path, ...])
+    assert_type(await client.download([product, derivative, found], "folder", overwrite=True), tuple[Path, ...])
+    assert_type(await client.download("t1", "folder"), tuple[Path, ...])
+    async for event in client.download(found, "folder"):
+        assert_type(event, DownloadEvent)
+
+
+async def tasks(client: Client) -> None:
+    assert_type(await client.tasks.get("t1"), Task)
+
+
+async def what_is_pending_is_a_coroutine(client: Client) -> None:
+    coroutine: Coroutine[Any, Any, DerivativeSet] = client.await_derivatives("t1")
+    assert_type(await coroutine, DerivativeSet)
+    waiting = asyncio.create_task(client.await_derivatives("t1"))
+    listing = asyncio.create_task(client.products.list("t1"))
+    download = asyncio.create_task(client.download("t1", "folder"))
+    tasks: tuple[asyncio.Task[DerivativeSet], asyncio.Task[tuple[Product, ...]], asyncio.Task[tuple[Path, ...]]]
+    tasks = (waiting, listing, download)
+    assert_type(await tasks[0], DerivativeSet)
+    assert_type(await waiting, DerivativeSet)
+    assert_type(await listing, tuple[Product, ...])
+    assert_type(await download, tuple[Path, ...])
+    assert_type(await asyncio.wait_for(client.await_derivatives("t1"), 60), DerivativeSet)
+    both = await asyncio.gather(client.await_derivatives("t1"), client.products.list("t1"))
+    assert_type(both, tuple[DerivativeSet, tuple[Product, ...]])
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(client.await_derivatives("t1"))
+    assert_type(task.result(), DerivativeSet)
+
+
+def from_the_outside(client: Client) -> None:
+    assert_type(asyncio.run(client.await_derivatives("t1")), DerivativeSet)
