@@ -131,6 +131,8 @@ class Client:
         Source: the API page "Task derivatives".
         """
         wanted = None if types is None else words(types, "types")
+        if poll is not None and not isinstance(poll, PollPolicy):
+            raise UsageError(f"poll is a PollPolicy, not {type(poll).__name__}")
         return DerivativeWait(self._session, task_id, wanted, self._poll if poll is None else poll)
 
     def download(

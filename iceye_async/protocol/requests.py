@@ -122,7 +122,10 @@ def _position(point: tuple[float, float]) -> dict[str, float]:
 
 def _window(window: tuple[datetime, datetime]) -> dict[str, str]:
     start, end = _pair(window, "acquisition_window", "(start, end), two aware datetimes")
-    return {"start": _timestamp(start), "end": _timestamp(end)}
+    times = {"start": _timestamp(start), "end": _timestamp(end)}
+    if start >= end:
+        raise UsageError("acquisition_window ends before it has begun; give (start, end)")
+    return times
 
 
 def _pair(given: Any, name: str, what: str) -> tuple[Any, Any]:

@@ -80,7 +80,7 @@ def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(token):
         assert not token or token not in str(caught.value)
 
 
-@pytest.mark.parametrize("auth", [None, 7, b"a-token", object(), {"token": "a"}], ids=repr)
+@pytest.mark.parametrize("auth", [None, 7, b"a-token", object(), {"token": "a"}], ids=lambda auth: type(auth).__name__)
 def test_what_is_no_way_to_sign_in_is_refused(auth):
     with pytest.raises(UsageError):
         Client(auth=auth)

@@ -25,6 +25,11 @@ from iceye_async.downloads import Failed, Finished
 TASK = "/api/tasking/v2/tasks/t1"
 
 
+def named(answer):
+    """A test id that is the same in each process."""
+    return getattr(answer, "__name__", repr(answer))
+
+
 def found(href, name="d1"):
     return Derivative(id=name, type="DC_VESSELS", task_id="t1", assets=(DerivativeAsset(href=href, type="geojson"),))
 
@@ -73,7 +78,7 @@ async def drop(request):
         ((206, {"Content-Range": "bytes 0-1/9"}, b"{}"), DownloadError),
         ((503, {}, b""), DownloadError),
     ],
-    ids=repr,
+    ids=named,
 )
 async def test_what_does_not_come_whole_is_not_published(connect, other, tmp_path, answer, error):
     other.answers("/f.json", answer)

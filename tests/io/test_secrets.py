@@ -27,6 +27,11 @@ ECHO = (
 )
 
 
+def named(answer):
+    """A test id that is the same in each process."""
+    return getattr(answer, "__name__", repr(answer))
+
+
 def chain(error):
     """The error and whatever hangs on it, shown or not."""
     while error is not None:
@@ -78,7 +83,7 @@ async def test_an_error_that_echoes_the_token_is_shown_without_it(connect, servi
     assert not [secret for secret in SECRETS if secret in everything(caught.value)]
 
 
-@pytest.mark.parametrize("answer", [drop, cut_short, hang, (200, {}, ECHO), (200, {}, b"<" + ECHO)], ids=repr)
+@pytest.mark.parametrize("answer", [drop, cut_short, hang, (200, {}, ECHO), (200, {}, b"<" + ECHO)], ids=named)
 async def test_a_broken_exchange_is_shown_without_the_token(connect, service, answer):
     service.answers(LOOK, answer)
 
@@ -91,7 +96,7 @@ async def test_a_broken_exchange_is_shown_without_the_token(connect, service, an
 @pytest.mark.parametrize(
     "answer",
     [(400, {}, ECHO), (401, {}, ECHO), (500, {}, ECHO), (200, {}, ECHO), (200, {}, b"<" + ECHO), drop, cut_short],
-    ids=repr,
+    ids=named,
 )
 async def test_a_failing_token_request_is_shown_without_the_client_secret(connect, service, answer):
     service.answers("/token", answer)

@@ -34,6 +34,11 @@ NOW = datetime(2030, 5, 1, 12, tzinfo=UTC)
 HOUR, DAY = 3600.0, 86_400.0
 
 
+def named(answer):
+    """A test id that is the same in each process."""
+    return getattr(answer, "__name__", repr(answer))
+
+
 def entry(kind, href):
     assets = [{"type": "geojson", "href": href}] if href else []
     return {"id": f"{kind}-1", "derivativeProductType": f"DC_{kind.upper()}", "assets": assets}
@@ -257,7 +262,7 @@ async def test_what_will_not_change_is_raised_at_once(connect, service, status, 
 @pytest.mark.parametrize(
     "failure",
     [(500, {}, b""), (503, {}, b"<html>"), (200, {}, b"<html>"), (206, {}, b""), (204, {}, b""), drop],
-    ids=repr,
+    ids=named,
 )
 async def test_a_setback_is_outlasted(connect, service, failure):
     service.answers(LOOK, failure, failure, SOME, failure, ALL)
@@ -472,3 +477,10 @@ async def test_a_policy_of_milliseconds_is_allowed(connect, service):
     found = await connect(clock=None).await_derivatives("t1", poll=PollPolicy(first=0.001, ceiling=0.002))
 
     assert found.final
+
+
+async def test_a_policy_that_is_none_is_refused_at_the_call(connect, service):
+    with pytest.raises(UsageError, match="PollPolicy"):
+        connect().await_derivatives("t1", poll=5)
+
+    assert service.requests == []

@@ -290,3 +290,9 @@ def test_what_is_no_word_is_refused(given):
 def test_what_is_no_collection_is_refused(given):
     with pytest.raises(UsageError, match="types"):
         words(given, "types")
+
+
+def test_a_window_that_ends_before_it_begins_is_refused():
+    for window in (WINDOW[::-1], (WINDOW[0], WINDOW[0])):
+        with pytest.raises(UsageError, match="ends before"):
+            create(acquisition_window=window)
