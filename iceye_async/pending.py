@@ -194,7 +194,7 @@ class Pages(Pending[tuple[I, ...], I]):
         elif page.cursor in self._seen or len(self._seen) >= _MOST_PAGES:
             what = "again" if page.cursor in self._seen else f"after {_MOST_PAGES} pages"
             message = f"the service gave a cursor {what}, so this list has no end; the items so far are on .latest"
-            self._end = PaginationLoop(message, where=("$.cursor",))
+            self._end = PaginationLoop(message, where=("$.cursor", *(flaw.path for flaw in self._flaws)))
 
 
 class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):

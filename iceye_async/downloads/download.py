@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from ..errors import DownloadError, IntegrityError, LinkExpired, NotFound
 from ..exchange import FOREIGN, STALL, translated
-from ..pending import Pages, Pending
-from ..protocol import replies, requests
+from ..pending import Pending
+from ..protocol import requests
 from ..protocol.links import mask, refusal
+from ..resources import Derivatives, Products
 from ..session import USER_AGENT, Session
 from . import plan
 from .events import DownloadEvent, Failed, Finished, Progressed, Started
@@ -115,23 +115,13 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
     async def _items(self) -> tuple[Item, ...]:
         if not isinstance(self._thing, str):
             return self._thing
-        task_id = self._thing
         found: list[Item] = []
         absent: list[NotFound] = []
-        pages: Pages[Any] = Pages(
-            self._session,
-            lambda cursor: requests.list_products(task_id, None, cursor),
-            lambda reply: replies.products(reply, task_id),
-        )
-        look = requests.get_derivatives(task_id)
-        try:
-            found += await pages
-        except NotFound as error:
-            absent.append(error)
-        try:
-            found += await self._session.call(look, lambda reply: replies.derivatives(reply, task_id))
-        except NotFound as error:
-            absent.append(error)
+        for ask in (Products(self._session).list, Derivatives(self._session).get):
+            try:
+                found += await ask(self._thing)
+            except NotFound as error:
+                absent.append(error)
         if len(absent) == 2:
             raise absent[0]
         return tuple(found)
