@@ -69,6 +69,8 @@ def check_token(value: object) -> str:
     """The token, if it can be sent in a header."""
     if not isinstance(value, str) or not value:
         raise UsageError("the access token is empty; pass auth='...' or a TokenSource")
+    if value.lower().startswith("bearer "):
+        raise UsageError("give the access token alone, without the word Bearer before it")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise UsageError("the access token holds a line break, a space or a character that no header can hold")
     return value
@@ -82,7 +84,7 @@ def check_url(url: str, name: str) -> URL:
     except (ValueError, TypeError):
         usable = False
     if not usable:
-        raise UsageError(f"{name} is not an absolute https URL without user information and query")
+        raise UsageError(f"{name} is an https URL such as 'https://host.example/path', without user name and query")
     if parsed.scheme == "http" and not is_loopback(parsed):
         raise UsageError(f"{name} is http, which would show the credentials to the network; use https")
     return parsed
@@ -165,10 +167,10 @@ class ClientCredentials:
             raise DecodeError(message, where=("$.access_token",)) from None
 
     def _refused(self, reply: Reply) -> IceyeError:
-        error = replies.error(reply, self.request, self._secrets)
         check = "token_url" if reply.status in {404, 405} else "client_id and client_secret"
-        hint = f"; check {check}" if 400 <= reply.status < 429 else ""
-        error.args = (f"token endpoint: {error}{hint}",)
+        step = f"check {check}" if 300 <= reply.status < 429 else ""
+        error = replies.error(reply, self.request, self._secrets, step)
+        error.args = (f"token endpoint: {error}",)
         return error
 
 

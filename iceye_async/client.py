@@ -187,6 +187,9 @@ def _auth_from_env() -> str | ClientCredentials:
         if "ICEYE_ACCESS_TOKEN" in os.environ:
             return _variable("ICEYE_ACCESS_TOKEN")
         raise UsageError(f"set {', '.join(names)} in the environment, or ICEYE_ACCESS_TOKEN")
+    missing = [name for name in names if not os.environ.get(name, "").strip()]
+    if missing:
+        raise UsageError(f"missing or empty in the environment: {', '.join(missing)}")
     return ClientCredentials(*(_variable(name) for name in names))
 
 

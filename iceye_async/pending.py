@@ -137,6 +137,11 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not getattr(self, "_driven", True):
             _warn(f"{self!r} was never awaited or iterated", RuntimeWarning, stacklevel=2, source=self)
+        elif hasattr(self, "_driven"):
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Let go of what is held open, for nobody will drive this any more."""
 
 
 class Pages(Pending[tuple[I, ...], I]):
@@ -229,7 +234,7 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         so_far = (
             "nothing listed yet"
             if update is None
-            else f"ready {sorted(update.ready)}, missing {sorted(update.missing)}"
+            else f"ready: {', '.join(sorted(update.ready))}; missing: {', '.join(sorted(update.missing))}"
         )
         return f"<wait for derivatives of task {self._task_id}: {so_far}>"
 

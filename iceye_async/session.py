@@ -59,6 +59,8 @@ class Session:
         clock: Clock | None,
     ) -> None:
         self._base = check_url(base_url, "base_url")
+        if "/api/" in f"{self._base.path}/":
+            raise UsageError("base_url is what stands before /api in the API's addresses, such as its host alone")
         self._root = str(self._base).rstrip("/")
         self._source = FixedToken(auth) if isinstance(auth, str) else auth
         if not isinstance(self._source, TokenSource):

@@ -1,5 +1,6 @@
 """`iceye-async demo`: what a newcomer sees."""
 
+import io
 import json
 import os
 import subprocess
@@ -82,6 +83,20 @@ def test_without_rich_a_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatc
     assert type(screen_for(as_json=False)) is LiveScreen
 
     monkeypatch.setitem(sys.modules, "rich", None)
+    assert type(screen_for(as_json=False)) is Screen
+
+
+def test_a_terminal_that_cannot_show_the_drawing_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+
+    assert type(screen_for(as_json=False)) is Screen
+
+
+def test_a_closed_output_gets_plain_lines_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+
     assert type(screen_for(as_json=False)) is Screen
 
 

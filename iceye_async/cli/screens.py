@@ -12,6 +12,9 @@ from typing import Any
 from ..display.text import duration, harmless, size
 from ..models import DerivativeUpdate, Task
 
+_DRAWN = "\u2713\u280b\u2026"
+"""What the live screen draws beside plain letters."""
+
 Elapsed = Callable[[], float]
 """Sandbox seconds since the task was created."""
 
@@ -27,7 +30,8 @@ class Screen:
     def follow(self, task: Task, types: Sequence[str], elapsed: Elapsed) -> Iterator[None]:
         """Everything until the last file has arrived happens inside."""
         self._elapsed = elapsed
-        self._say(f"task {task.id} created in a local sandbox; waiting for {', '.join(types)}")
+        self._say(f"task {task.id} created in a local sandbox, whose clock runs fast")
+        self._say(f"waiting for the picture, and for {', '.join(types)}")
         yield
 
     def updated(self, update: DerivativeUpdate) -> None:
@@ -108,7 +112,7 @@ class LiveScreen(Screen):
     def finished(self, folder: Path) -> None:
         from rich.text import Text
 
-        self._print(Text(f"{len(self._files)} files in {folder.resolve()}"))
+        self._print(Text(f"{len(self._files)} files in {folder.resolve()}; the detections are made up"))
 
     def _table(self) -> Any:
         from rich.console import Group
@@ -121,8 +125,10 @@ class LiveScreen(Screen):
         state = "complete" if complete else f"{len(ready)} of {len(self._types)} ready"
         title = Text(f"task {self._task_id[:8]}  {state}  {duration(self._elapsed())} in the sandbox", style="italic")
         table = Table(box=None, pad_edge=False)
-        for heading in ("", "derivative", "file", "size", "found"):
-            table.add_column(heading, justify="right" if heading in {"size", "found"} else "left", overflow="ellipsis")
+        for heading in ("", "derivative", "file", "size", "detections"):
+            right = heading in {"size", "detections"}
+            fits = heading != "file"
+            table.add_column(heading, justify="right" if right else "left", overflow="ellipsis", no_wrap=fits)
         files = dict(self._files)
         for kind in (*self._types, *(["quicklook"] if complete else [])):
             path = files.get(kind)
@@ -136,7 +142,7 @@ class LiveScreen(Screen):
                     Text(kind, style="bold"),
                     harmless(path.name),
                     size(path.stat().st_size),
-                    "" if count is None else f"{count} made up",
+                    "" if count is None else str(count),
                 )
         return Group(title, table)
 
@@ -153,11 +159,19 @@ def detections(path: Path) -> int | None:
     return len(json.loads(path.read_bytes())["features"])
 
 
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def screen_for(*, as_json: bool) -> Screen:
     """The screen that fits what the output goes to."""
     if as_json:
         return JsonScreen()
-    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+    if sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and _can_show(_DRAWN):
         with contextlib.suppress(ImportError):
             import rich  # noqa: F401 - an extra
 

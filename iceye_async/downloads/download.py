@@ -3,9 +3,7 @@
 It holds at most one open response between two steps, and none once it is closed, dropped or cancelled.
 """
 
-import warnings
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from ..exchange import FOREIGN, STALL, translated
 from ..pending import Pending
 from ..protocol import requests
 from ..protocol.links import mask, refusal
-from ..resources import Derivatives, Products
+from ..resources import Derivatives, Products, Tasks
 from ..session import USER_AGENT, Session
 from . import plan
 from .events import DownloadEvent, Failed, Finished, Progressed, Started
@@ -74,10 +72,8 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
         super().close()
         self._drop()
 
-    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        super().__del__(_warn)
-        if getattr(self, "_transfer", None) is not None:
-            self._drop()
+    def _abandon(self) -> None:
+        self._drop()
 
     def _result(self) -> tuple[Path, ...]:
         return tuple(event.path for event in self._finished)
@@ -123,6 +119,8 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
             except NotFound as error:
                 absent.append(error)
         if len(absent) == 2:
+            # A wrong id, or nothing there yet: the task tells which.
+            await Tasks(self._session).get(self._thing)
             raise absent[0]
         return tuple(found)
 

@@ -109,14 +109,25 @@ class PartFile:
     def discard(self) -> None:
         """Remove it, unless it was published."""
         if self._file is not None:
-            self._part.unlink(missing_ok=True)
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            # Closing writes what is still buffered, which a full disk refuses once more.
+            with contextlib.suppress(OSError):
+                self._part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 def prepare(folder: Path) -> None:
     """Make the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        failure = DownloadError(f"{folder} is a file, not a folder; choose another one", path=folder)
+    except OSError as error:
+        failure = DownloadError(f"{folder} cannot be made: {error.strerror}; choose another folder", path=folder)
+    else:
+        return
+    raise failure
 
 
 def known(folder: Path, wish: Wish, *, overwrite: bool) -> Record | None:

@@ -26,7 +26,16 @@ from typing import NamedTuple, TypeAlias
 from attrs import evolve, field, frozen
 
 from ..errors import DerivativesNotRequested, IceyeError, PollTimeout, RateLimited, TaskEnded, TaskNotFound
-from ..models import Derivative, DerivativeSet, DerivativeUpdate, ImagingMode, ProductType, Task, TaskStatus
+from ..models import (
+    Derivative,
+    DerivativeSet,
+    DerivativeType,
+    DerivativeUpdate,
+    ImagingMode,
+    ProductType,
+    Task,
+    TaskStatus,
+)
 from .checks import number, validator, whole
 
 SUPPORTED_MODES = frozenset(
@@ -349,6 +358,8 @@ def _unrequested(task: Task, state: PollState) -> tuple[frozenset[str], str] | N
 
 def _not_requested(state: PollState, never: frozenset[str], why: str) -> DerivativesNotRequested:
     what = ", ".join(sorted(never)) or "derivatives"
+    if never.difference(DerivativeType):
+        why += f" (the documented types are {', '.join(DerivativeType)})"
     return DerivativesNotRequested(
         f"task {state.task_id}: {what} will not come: {why}; derivatives are asked for when a task is created",
         task_id=state.task_id,

@@ -145,8 +145,13 @@ def _facts(reply: Reply) -> dict[str, Any]:
 # --- errors ----------------------------------------------------------------------------------------------------
 
 
-def error(reply: Reply, request: Request, secrets: Iterable[str] = ()) -> ApiError | DecodeError:
-    """The typed error that a reply is, where its status is no answer to the request."""
+def error(
+    reply: Reply, request: Request, secrets: Iterable[str] = (), next_step: str | None = None
+) -> ApiError | DecodeError:
+    """The typed error that a reply is, where its status is no answer to the request.
+
+    `secrets` are taken out of what the body says; `next_step` stands for the advice that a request to the API gets.
+    """
     status = reply.status
     if 200 <= status < 300:
         message = f"{_asked(request)}: status {status} is not a documented answer"
@@ -155,7 +160,8 @@ def error(reply: Reply, request: Request, secrets: Iterable[str] = ()) -> ApiErr
     body = _error_body(reply.body)
     said = {name: _first(body, keys, secrets) for name, keys in _FIELDS.items()}
     kind = _kind(status, request)
-    why = "; ".join(filter(None, (said["code"], said["title"], said["detail"], _next_step(status, kind))))
+    advice = _next_step(status, kind) if next_step is None else next_step
+    why = "; ".join(filter(None, (said["code"], said["title"], said["detail"], advice)))
     facts: dict[str, Any] = {**said, **_facts(reply)}
     return kind(f"{_asked(request)}: {status}{why and ': '}{why}", status=status, **facts)
 

@@ -97,7 +97,7 @@ def words(given: Iterable[str], name: str) -> tuple[str, ...]:
         raise UsageError(f"{name} is a string, or a collection of strings, not {type(given).__name__}")
     found = (given,) if isinstance(given, str) else tuple(given)
     if not found:
-        raise UsageError(f"{name} is empty; leave it out to mean all")
+        raise UsageError(f"{name} is empty; leave it out instead")
     for word in found:
         if not isinstance(word, str) or not word.strip():
             raise UsageError(f"{name} holds {word!r}; each is a string such as 'DC_VESSELS' or 'GRD'")
@@ -149,9 +149,10 @@ def _task(task_id: str, tail: str = "") -> str:
     return f"{_TASKS}/{_segment(task_id, 'a task id')}{tail}"
 
 
-def _segment(text: str, name: str) -> str:
+def _segment(text: Any, name: str) -> str:
     if not isinstance(text, str):
-        raise UsageError(f"{name} is a string, not {type(text).__name__}")
+        hint = ", its .id would be one" if hasattr(text, "id") else ""
+        raise UsageError(f"{name} is a string, not {type(text).__name__}{hint}")
     # Servers and proxies resolve dot segments even when percent-encoded, so these would be another path.
     if not text.strip() or text in {".", ".."} or len(text) > 512:
         raise UsageError(f"{text[:40]!r} cannot be {name}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 
 import pytest
 from aiohttp import web
@@ -17,10 +18,17 @@ from iceye_async import (
     NotFound,
     Product,
     ProductAsset,
+    TaskNotFound,
     TransportError,
     UsageError,
 )
 from iceye_async.downloads import Failed, Finished
+
+KNOWN = (
+    b'{"id": "t1", "contractID": "c1", "imagingMode": "SPOTLIGHT", "pointOfInterest": {"lat": 1, "lon": 2}, '
+    b'"acquisitionWindow": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}, "status": "ACTIVE", '
+    b'"createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"}'
+)
 
 TASK = "/api/tasking/v2/tasks/t1"
 
@@ -214,12 +222,16 @@ async def test_what_is_no_folder_name_is_refused_at_the_call(connect, to):
         client.download(found("https://l.example/f"), to)
 
 
-async def test_a_task_without_anything_yet_is_not_found(connect, service, tmp_path):
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_task_without_anything_yet_is_told_from_a_wrong_id(connect, service, tmp_path, there):
     service.answers(f"{TASK}/products", (404, {}, b""))
     service.answers(f"{TASK}/derivatives", (404, {}, b""))
+    service.answers(TASK, (200, {}, KNOWN) if there else (404, {}, b""))
 
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as caught:
         await connect().download("t1", tmp_path)
+
+    assert isinstance(caught.value, TaskNotFound) is not there
 
 
 async def test_a_task_with_products_only_comes_home(connect, service, other, tmp_path):
@@ -333,6 +345,31 @@ async def test_a_full_disk_says_so_and_leaves_nothing(connect, other, tmp_path, 
 
     assert caught.value.path == tmp_path / "d1_f.json"
     assert left(tmp_path) == []
+
+
+async def test_a_full_disk_is_told_also_where_closing_the_file_fails_again(connect, other, tmp_path, monkeypatch):
+    """What is still buffered is written when a file is closed, and a full disk refuses it a second time."""
+
+    class Full(io.BytesIO):
+        def write(self, chunk):
+            raise OSError(errno.ENOSPC, "no space left")
+
+        def close(self):
+            raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("iceye_async.downloads.files._open_locked", lambda part, final, wish: Full())
+    other.answers("/f.json", (200, {}, b"{}"))
+
+    with pytest.raises(DiskFull):
+        await connect().download(found(f"{other.url}/f.json"), tmp_path)
+
+
+async def test_a_folder_that_is_a_file_is_named(connect, other, tmp_path):
+    (tmp_path / "taken").write_text("")
+    other.answers("/f.json", (200, {}, b"{}"))
+
+    with pytest.raises(DownloadError, match="taken is a file, not a folder"):
+        await connect().download(found(f"{other.url}/f.json"), tmp_path / "taken")
 
 
 async def test_a_disk_that_is_full_at_the_last_flush_leaves_nothing(connect, other, tmp_path, monkeypatch):

@@ -207,11 +207,19 @@ async def test_cancelling_a_call_is_a_cancellation(connect, service):
         await call
 
 
-async def test_plain_http_behind_an_https_address_is_a_tls_error_and_not_repeated(connect, service, clock):
-    client = connect(service.url.replace("http://", "https://"))
+async def test_plain_http_behind_an_https_address_is_a_tls_error_and_not_repeated(connect, clock):
+    async def speak_at_once(reader, writer):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+        writer.close()
 
-    with pytest.raises(TransportError, match="TLS") as caught:
-        await client.derivatives.get("t1")
+    server = await asyncio.start_server(speak_at_once, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = connect(f"https://127.0.0.1:{port}")
+
+    async with server:
+        with pytest.raises(TransportError, match="TLS") as caught:
+            await client.derivatives.get("t1")
 
     assert not caught.value.transient
     assert not clock.waits

@@ -276,7 +276,7 @@ def test_words_keep_their_order_and_come_once():
 
 @pytest.mark.parametrize("given", [[], (), set(), {}, iter([])])
 def test_an_empty_collection_is_refused(given):
-    with pytest.raises(UsageError, match="types is empty; leave it out to mean all"):
+    with pytest.raises(UsageError, match="types is empty; leave it out instead"):
         words(given, "types")
 
 
