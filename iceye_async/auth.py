@@ -16,7 +16,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from .clock import Clock
-from .errors import DecodeError, IceyeError, NotPicklable, StateError, UsageError
+from .errors import DecodeError, IceyeError, NotPicklable, RateLimited, StateError, UsageError
 from .exchange import Route, exchange, new_session
 from .protocol import replies
 from .protocol.links import is_local
@@ -80,7 +80,8 @@ def check_url(url: str, name: str) -> URL:
     """The URL, if credentials may be sent there: https, or http to this machine."""
     try:
         parsed = URL(url)
-        usable = parsed.scheme in {"http", "https"} and parsed.host and parsed.user is None and not parsed.query
+        plain = parsed.user is None and parsed.password is None and not parsed.query and not parsed.fragment
+        usable = parsed.scheme in {"http", "https"} and parsed.host and plain
     except (ValueError, TypeError):
         usable = False
     if not usable:
@@ -118,6 +119,8 @@ class ClientCredentials:
         for name, value in (("client_id", client_id), ("client_secret", client_secret)):
             if not isinstance(value, str) or not value.strip():
                 raise UsageError(f"{name} is empty")
+            if any("\ud800" <= char <= "\udfff" for char in value):
+                raise UsageError(f"{name} is not text in UTF-8")
         basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
         self._headers = {
             "Authorization": f"Basic {basic}",
@@ -194,6 +197,8 @@ class Bearer:
         self._renew_at = 0.0
         self._ends_at = 0.0
         self._renewal: asyncio.Task[Token] | None = None
+        self._refusal: RateLimited | None = None
+        self._refused_until = 0.0
 
     def __repr__(self) -> str:
         return "Bearer(...)"
@@ -224,7 +229,12 @@ class Bearer:
         return await self._renewed(refused.value)
 
     async def _renewed(self, stale: str | None) -> Token:
-        if self._renewal is None:
+        wait = self._refused_until - self._clock.now()
+        if self._refusal is not None and wait > 0:
+            refusal = copy.copy(self._refusal)
+            refusal.retry_after = wait
+            raise refusal
+        if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(stale))
             # A renewal that nobody waits for any more may fail in silence: the next call starts another.
             self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -246,12 +256,15 @@ class Bearer:
                 raise UsageError("the token source gave no Token(value, expires_in), with seconds as a number")
             now = self._clock.now()
             self._token, self._renew_at, self._ends_at = token, now + token.useful, now + token.life
-            return token
-        finally:
-            self._renewal = None
+            self._refusal = None
+        except RateLimited as error:
+            # Nobody asks again before the service allows it, whoever it was said to.
+            self._refusal, self._refused_until = error, self._clock.now() + (error.retry_after or 0.0)
+            raise
+        return token
 
     async def close(self) -> None:
         """Stop a renewal that is under way."""
-        if self._renewal is not None:
+        if self._renewal is not None and not self._renewal.done():
             self._renewal.cancel()
             await asyncio.wait([self._renewal])

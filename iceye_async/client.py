@@ -61,6 +61,15 @@ class Client:
         ssl: ssl_module.SSLContext | None = None,
         clock: Clock | None = None,
     ) -> None:
+        for given, kind, name in ((retry, RetryPolicy, "retry"), (poll, PollPolicy, "poll")):
+            if not isinstance(given, kind):
+                raise UsageError(f"{name} is a {kind.__name__}, not {type(given).__name__}")
+        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+            raise UsageError(
+                "ssl is an ssl.SSLContext, made with ssl.create_default_context(cafile=...) for a company CA"
+            )
+        if clock is not None and not (hasattr(clock, "now") and hasattr(clock, "sleep")):
+            raise UsageError("clock is an object with now() and an async sleep(seconds)")
         number(timeout, "timeout", above=0)
         whole(in_flight, "in_flight", least=1)
         if rate_limit is not None:
@@ -162,8 +171,8 @@ class Client:
         from .downloads import Download, Writers
 
         chosen = None if assets is None else words(assets, "assets")
-        if not isinstance(to, str | os.PathLike):
-            raise UsageError(f"to is a folder, as a string or a path, not {type(to).__name__}")
+        if not isinstance(to, str | os.PathLike) or "\0" in os.fspath(to):
+            raise UsageError(f"to is a folder, as a string or a path, not {to!r}")
         if self._writers is None:
             self._writers = Writers()
         return Download(self._session, self._writers, thing, Path(to), chosen, overwrite=overwrite)

@@ -8,7 +8,7 @@ _NEVER = float("-inf")
 
 
 class RateLimit:
-    """A generic cell rate algorithm: `rate` requests a second, up to a second's worth of them at once.
+    """A generic cell rate algorithm: `rate` requests a second; a second's worth, but no more than ten, at once.
 
     Who waits holds a lock and looks at the clock again when it wakes, so a pause that begins meanwhile holds for it,
     and a waiter that is cancelled gives its turn to the next.
@@ -27,13 +27,16 @@ class RateLimit:
         """Whether there is neither a limit nor, ever since, a pause."""
         return self._interval == 0 and self._paused_until == _NEVER
 
-    async def turn(self) -> None:
-        """Come back when a request may be sent."""
+    async def turn(self, patience: float) -> bool:
+        """Come back when a request may be sent; with False, where a pause is longer than `patience` seconds."""
         if self._turn.locked() or self._delay() > 0:
             async with self._turn:
                 while (delay := self._delay()) > 0:
+                    if self.paused > patience:
+                        return False
                     await self._clock.sleep(delay)
         self._next = max(self._next, self._clock.now()) + self._interval
+        return True
 
     def pause(self, seconds: float) -> None:
         """Let nobody through for this long."""

@@ -6,6 +6,7 @@ nothing open, and whoever drives the object next goes on from there.
 """
 
 import asyncio
+import math
 import random
 import warnings
 from abc import abstractmethod
@@ -128,7 +129,10 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
                 self._inner = self._owner = None
 
     def close(self) -> None:
-        """End a drive that is suspended, as a coroutine's `close` does."""
+        """End a drive that is suspended, as a coroutine's `close` does; `StateError` while another task drives it."""
+        owned = self._owner is None or self._owner.done() or self._owner is _current_task()
+        if self._busy and (self._inner is None or not owned):
+            raise StateError(f"{self!r} is being driven; cancel the task that drives it")
         self._driven = True
         if self._inner is not None:
             self._inner.close()
@@ -284,22 +288,22 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
             return Setback(error)
 
     async def _ask_in_time(self, state: PollState) -> Heard:
-        left = None if state.deadline is None else state.deadline - self._session.clock.now()
-        if left is None or (left > _FAR and self._session.paused == 0):
-            return await self._ask(state)
+        left = math.inf if state.deadline is None else max(0.0, state.deadline - self._session.clock.now())
+        if left > _FAR:
+            return await self._ask(state, left)
         try:
-            async with asyncio.timeout(max(0.0, left) + _LAST_LOOK) as bound:
-                return await self._ask(state)
+            async with asyncio.timeout(left + _LAST_LOOK) as bound:
+                return await self._ask(state, left)
         except TimeoutError:
             if not bound.expired():
                 raise
         raise polling.timed_out(state)
 
-    async def _ask(self, state: PollState) -> Heard:
+    async def _ask(self, state: PollState, patience: float) -> Heard:
         if state.ask is Ask.TASK:
-            reply = await self._session.send(requests.get_task(self._task_id))
+            reply = await self._session.send(requests.get_task(self._task_id), patience)
             return TaskSeen(replies.task(reply), self._session.wall())
-        reply = await self._session.send(self._request)
+        reply = await self._session.send(self._request, patience)
         heard, self._outline = replies.heard(reply, self._task_id, self._outline if state.plain else None)
         return heard
 

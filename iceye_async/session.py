@@ -152,8 +152,6 @@ class Session:
 
     async def call(self, request: Request, read: Callable[[Reply], A]) -> A:
         """Send, repeating what may be repeated, and read the answer. Raises any `IceyeError` of the session layer."""
-        if self.paused > PATIENCE:
-            raise self._throttled()
         try:
             return read(await self.send(request))
         except IceyeError as error:
@@ -198,17 +196,19 @@ class Session:
         )
         return await retry(one_more)()
 
-    async def send(self, request: Request, url: URL | None = None) -> Reply:
-        """Send once (and once more with a new token after a 401). The reply is one of the request's answers."""
+    async def send(self, request: Request, patience: float = PATIENCE) -> Reply:
+        """Send once (and once more with a new token after a 401). The reply is one of the request's answers.
+
+        Raises `RateLimited` where the service has asked this client to stay away for longer than `patience` seconds.
+        """
         self.open()
-        if url is None:
-            url = self.url(request)
+        url = self.url(request)
         token = self._bearer.fresh or await self._bearer.token()
-        reply = await self._exchange(request, url, token)
+        reply = await self._exchange(request, url, token, patience)
         if reply.status == 401:
             renewed = await self._bearer.instead_of(token)
             if renewed.value != token.value:
-                token, reply = renewed, await self._exchange(request, url, renewed)
+                token, reply = renewed, await self._exchange(request, url, renewed, patience)
         if reply.status in request.answers:
             self._throttles = 0
             return reply
@@ -217,12 +217,12 @@ class Session:
             self._slow_down(error)
         raise error
 
-    async def _exchange(self, request: Request, url: URL, token: Token) -> Reply:
+    async def _exchange(self, request: Request, url: URL, token: Token, patience: float) -> Reply:
         data = None if request.body is None else json.dumps(request.body).encode()
         await self._slots.acquire()
         try:
-            if not self._limit.idle:
-                await self._limit.turn()
+            if not self._limit.idle and not await self._limit.turn(patience):
+                raise self._throttled()
             reply = await exchange(
                 self.open(),
                 request.method,
@@ -241,7 +241,8 @@ class Session:
             self._slots.release()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("reply", extra={"method": request.method, "path": url.path, "status": reply.status})
-        self._date = (reply.headers.get("Date", ""), self.clock.now())
+        if "Date" in reply.headers:
+            self._date = (reply.headers["Date"], self.clock.now())
         return reply
 
     def _headers_with(self, token: Token, *, json_body: bool) -> dict[str, str]:
@@ -253,11 +254,6 @@ class Session:
 
     # --- slowing down ------------------------------------------------------------------------------------------
 
-    @property
-    def paused(self) -> float:
-        """Seconds for which nobody asks, because the service said so to one of us."""
-        return self._limit.paused
-
     def _slow_down(self, error: RateLimited) -> None:
         """A 429 for one caller is a 429 for all: nobody asks until the service allows it again."""
         policy = self._retry_policy
@@ -266,7 +262,7 @@ class Session:
         self._limit.pause(own if error.retry_after is None else error.retry_after)
 
     def _throttled(self) -> RateLimited:
-        seconds = self.paused
+        seconds = self._limit.paused
         message = (
             f"the service has asked this client to stay away for another {seconds:.0f} s; call again after .retry_after"
         )
@@ -301,6 +297,13 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 def _refuse_default_credentials(http: aiohttp.ClientSession | None, link_http: aiohttp.ClientSession | None) -> None:
     """aiohttp adds what a session holds to every request, and a request cannot take it away again."""
+    for name, borrowed in (("http", http), ("link_http", link_http)):
+        if borrowed is None:
+            continue
+        if not isinstance(borrowed, aiohttp.ClientSession) or borrowed.closed:
+            raise UsageError(f"{name}= is an aiohttp.ClientSession that is open")
+        if borrowed.trust_env:
+            raise UsageError(f"{name}= has trust_env, which takes credentials from .netrc; make it without, use proxy=")
     if http is not None and http.auth is not None:
         raise UsageError("http= has an auth of its own, which would replace the access token; make it without auth=")
     if link_http is None:

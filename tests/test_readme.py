@@ -52,6 +52,12 @@ def test_the_two_commands_stand_in_blocks_of_their_own_the_demo_first() -> None:
     assert tests.rstrip().endswith("nox")
 
 
+def test_every_figure_is_filled_in() -> None:
+    prose = BLOCK.sub("", README.read_text())
+
+    assert not re.search(r"[{}]", prose)
+
+
 @pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md"])
 def test_what_a_release_needs_is_there(name: str) -> None:
     assert (README.parent / name).stat().st_size > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from ..errors import DownloadError, IntegrityError, LinkExpired, NotFound
+from ..errors import DecodeError, DownloadError, IceyeError, IntegrityError, LinkExpired, NotFound
 from ..exchange import FOREIGN, STALL, translated
 from ..pending import Pending
 from ..protocol import requests
@@ -55,7 +55,7 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
         self._overwrite = overwrite
         self._total = 0
         self._finished: list[Finished] = []
-        self._failed: dict[str, DownloadError] = {}
+        self._failed: dict[str, IceyeError] = {}
         self._end: Exception | None = None
 
     def __repr__(self) -> str:
@@ -81,6 +81,7 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
     async def _step(self) -> DownloadEvent:
         if self._end is not None:
             raise self._end.with_traceback(None)
+        self._session.open()
         if self._queue is None:
             self._queue = deque(plan.chosen(plan.wishes(await self._items()), self._keys))
             self._total = len(self._queue)
@@ -102,7 +103,7 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
     def _over(self) -> Exception:
         if not self._failed:
             return StopAsyncIteration()
-        if self._total == 1:
+        if self._total == len(self._failed) == 1 and not self._finished:
             return next(iter(self._failed.values()))
         first = next(iter(self._failed.values()))
         message = f"{len(self._failed)} of {self._total} files did not arrive; the first: {first}"
@@ -113,11 +114,22 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
             return self._thing
         found: list[Item] = []
         absent: list[NotFound] = []
-        for ask in (Products(self._session).list, Derivatives(self._session).get):
-            try:
-                found += await ask(self._thing)
-            except NotFound as error:
-                absent.append(error)
+        products = Products(self._session).list(self._thing)
+        try:
+            found += await products
+        except NotFound as error:
+            absent.append(error)
+        except DecodeError as error:
+            # One that cannot be read does not stop the others, and is among what failed.
+            found += products.latest
+            self._failed["products"] = error
+        try:
+            found += await Derivatives(self._session).get(self._thing)
+        except NotFound as error:
+            absent.append(error)
+        except DecodeError as error:
+            found += error.latest or ()
+            self._failed["derivatives"] = error
         if len(absent) == 2:
             # A wrong id, or nothing there yet: the task tells which.
             await Tasks(self._session).get(self._thing)
@@ -226,6 +238,9 @@ def _check(response: aiohttp.ClientResponse, wish: Wish, path: Path) -> None:
     if response.status != 200:
         message = f"{wish.asset}: the link host answered {response.status}; ask for the item again, and download that"
         raise DownloadError(message, path=path, asset=wish.asset)
+    if response.content_length is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower():
+        message = f"{wish.asset}: the link host does not say where the file ends; nothing was published"
+        raise IntegrityError(message, path=path, asset=wish.asset)
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
         message = f"{wish.asset}: the link host encoded the file though it was asked not to; nothing was published"

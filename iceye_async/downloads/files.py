@@ -82,9 +82,12 @@ class PartFile:
         self._part = folder / f".{wish.name}.part"
         self._digest = hashlib.sha256()
         self._file: IO[bytes] | None = None
+        self._replaces = False
 
     def open(self) -> None:
         """Make it, empty. Raises `InProgress` where somebody else is writing it."""
+        # Whatever has the name by now may be replaced, or nobody would have opened this.
+        self._replaces = os.path.lexists(self.path)
         self._file = _open_locked(self._part, self.path, self._wish)
         self._file.truncate()
 
@@ -99,11 +102,15 @@ class PartFile:
         assert self._file is not None  # noqa: S101 - it was opened
         self._file.flush()
         os.fsync(self._file.fileno())
+        if not self._replaces and os.path.lexists(self.path):
+            raise _in_the_way(self.path, self._wish)
+        record = Record(*self._wish.identity, self.size, etag, self._digest.hexdigest())
+        # The record first: a name without a record would be taken for somebody else's file, were this the last line.
+        _note(self._folder, self._wish.name, record)
         self._part.replace(self.path)
         self._file.close()
         self._file = None
-        record = Record(*self._wish.identity, self.size, etag, self._digest.hexdigest())
-        _note(self._folder, self._wish.name, record)
+        _flush_folder(self._folder)
         return record
 
     def discard(self) -> None:
@@ -167,12 +174,18 @@ def disk_error(error: OSError, path: Path, asset: str) -> DownloadError:
 
 
 def _read(folder: Path) -> dict[str, Record]:
-    """The records. A damaged manifest knows nothing, so that nothing is trusted or replaced because of it."""
+    """The records. A manifest that cannot be read is an error, so that nothing is trusted or replaced because of it."""
+    path = folder / MANIFEST
     try:
-        document = json.loads((folder / MANIFEST).read_bytes())
-        return {str(name): Record(**facts) for name, facts in document["files"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        document = json.loads(path.read_bytes())
+        if document["version"] == 1:
+            return {str(name): Record(**facts) for name, facts in document["files"].items()}
+        reason = "is of a newer version of this package"
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"cannot be read ({type(error).__name__})"
+    raise DownloadError(f"{path} {reason}; move it away, or use another folder", path=path)
 
 
 def _note(folder: Path, name: str, record: Record) -> None:
@@ -185,7 +198,6 @@ def _note(folder: Path, name: str, record: Record) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(folder / MANIFEST)
-        _flush_folder(folder)
 
 
 def _flush_folder(folder: Path) -> None:

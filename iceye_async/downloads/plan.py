@@ -5,6 +5,7 @@ named after item id and asset key; a detection file has a readable name that may
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import TypeAlias
@@ -95,9 +96,11 @@ def _of(item: Item) -> Iterator[Wish]:
             name = safe_name(f"{item.id}_{key}{_suffix(asset.type, key)}")
             yield Wish(task_id=item.task_id, item_id=item.id, key=key, href=asset.href, name=name)
         return
-    for position, found in enumerate(item.assets, start=1):
+    kinds: Counter[str] = Counter()
+    for found in item.assets:
         kind = found.type or "asset"
-        key = kind if position == 1 else f"{kind}-{position}"
+        kinds[kind] += 1
+        key = kind if kinds[kind] == 1 else f"{kind}-{kinds[kind]}"
         remote = file_name(found.href)
         tail = remote if PurePosixPath(remote).suffix else f"{key}.{kind}"
         name = safe_name(f"{item.id}_{tail}")

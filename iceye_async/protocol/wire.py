@@ -76,6 +76,10 @@ _ITEM_KEYS = ("id", "assets", "bbox", "geometry")
 """Of a product: what stands on the STAC item itself. Everything else is read from its `properties`."""
 
 
+_MOST_FLAWS = 1000
+"""So many say enough, and a body made to hold millions of them must not hold up everything else."""
+
+
 class Flaw(NamedTuple):
     """Something in a body that cannot be read."""
 
@@ -233,6 +237,9 @@ def _sorted_out(data: list[Any], read: Callable[[Any], Any]) -> tuple[tuple[Any,
             kind = item.get("derivativeProductType") if type(item) is dict else None
             kind = kind if type(kind) is str else None
             flaws += [flaw._replace(type=kind) for flaw in _flaws(error, f"$.data[{index}]")]
+            if len(flaws) >= _MOST_FLAWS:
+                flaws.append(Flaw(f"$.data[{index + 1}:]", "not looked at, after so many flaws"))
+                break
     return tuple(items), tuple(flaws)
 
 

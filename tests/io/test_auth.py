@@ -18,6 +18,7 @@ from iceye_async import (
     Token,
     TransportError,
     Unauthorized,
+    UsageError,
 )
 
 LOOK = "/api/tasking/v2/tasks/t1/derivatives"
@@ -373,3 +374,37 @@ async def test_a_source_that_gives_no_token_is_an_error_of_ours(connect, service
 
     with pytest.raises(IceyeError):
         await connect(auth=Source(given, given)).derivatives.get("t1")
+
+
+async def test_a_throttled_token_endpoint_is_left_alone_by_everybody(connect, service, clock):
+    service.answers("/token", (429, {"Retry-After": "600"}, b""))
+    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "a-secret"))
+
+    for _ in range(5):
+        with pytest.raises(RateLimited) as caught:
+            await client.derivatives.get("t1")
+        assert 590 < caught.value.retry_after <= 600
+
+    assert len(service.asked("/token")) == 1
+
+
+async def test_a_renewal_that_was_cancelled_before_it_began_does_not_wedge_the_client(connect, service):
+    service.answers("/token", (200, {}, b'{"access_token": "a", "expires_in": 3600}'))
+    service.answers("/api/tasking/v2/tasks/t1/derivatives", (200, {}, b'{"data": []}'))
+    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "a-secret"))
+    before = asyncio.all_tasks()
+    call = asyncio.create_task(client.derivatives.get("t1"))
+    await asyncio.sleep(0)
+    (renewal,) = asyncio.all_tasks() - before - {call}
+    renewal.cancel()
+    await asyncio.wait([call])
+
+    assert (await client.derivatives.get("t1")).final
+
+
+def test_a_secret_that_is_no_text_is_refused_and_not_shown():
+    with pytest.raises(UsageError) as caught:
+        ClientCredentials("https://t.example/token", "an-id", "topsecret\udcff")
+
+    assert "topsecret" not in str(caught.value)
+    assert caught.value.__context__ is None

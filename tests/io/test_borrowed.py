@@ -125,3 +125,19 @@ async def test_closing_ends_a_call_over_a_borrowed_session_too(connect, service)
         with pytest.raises(StateError):
             async with asyncio.timeout(2):
                 await call
+
+
+@pytest.mark.parametrize("name", ["http", "link_http"])
+async def test_a_session_that_reads_the_environment_is_refused(connect, name):
+    """It would take credentials from .netrc, and send them to the link host."""
+    async with aiohttp.ClientSession(trust_env=True) as borrowed:
+        with pytest.raises(UsageError, match="trust_env"):
+            connect(**{name: borrowed})
+
+
+@pytest.mark.parametrize("name", ["http", "link_http"])
+async def test_a_session_that_is_closed_is_refused(connect, name):
+    async with aiohttp.ClientSession() as borrowed:
+        pass
+    with pytest.raises(UsageError, match=name):
+        connect(**{name: borrowed})

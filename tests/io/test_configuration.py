@@ -214,3 +214,20 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(environment, va
 
     with pytest.raises(UsageError, match=r"HTTPS_PROXY|proxy"):
         Client.from_env()
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong"),
+    [("poll", None), ("retry", None), ("ssl", "x"), ("clock", 3), ("http", 3), ("timeout", 0), ("in_flight", 0.5)],
+)
+def test_what_cannot_work_is_refused_when_the_client_is_made(option, wrong):
+    with pytest.raises(UsageError, match=option):
+        Client("https://api.example", auth="a-token", **{option: wrong})
+
+
+@pytest.mark.parametrize(
+    "address", ["https://h.example#f", "https://:pw@h.example", "https://h.example/api/tasking/v2"]
+)
+def test_an_address_that_would_lead_elsewhere_is_refused(address):
+    with pytest.raises(UsageError, match="base_url"):
+        Client(address, auth="a-token")

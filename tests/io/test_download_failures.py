@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import io
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -18,6 +19,7 @@ from iceye_async import (
     NotFound,
     Product,
     ProductAsset,
+    StateError,
     TaskNotFound,
     TransportError,
     UsageError,
@@ -357,7 +359,7 @@ async def test_a_full_disk_is_told_also_where_closing_the_file_fails_again(conne
         def close(self):
             raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr("iceye_async.downloads.files._open_locked", lambda part, final, wish: Full())
+    monkeypatch.setattr("iceye_async.downloads.files._open_locked", lambda *_: Full())
     other.answers("/f.json", (200, {}, b"{}"))
 
     with pytest.raises(DiskFull):
@@ -480,3 +482,108 @@ async def test_a_link_to_nowhere_public_is_refused(connect, tmp_path, href, monk
 
     assert isinstance(caught.value, DownloadError | UsageError)
     assert not left(tmp_path)
+
+
+# --- files that somebody else wrote, and crashes ---------------------------------------------------------------------
+
+
+async def test_a_file_that_appears_meanwhile_is_not_replaced(connect, other, tmp_path):
+    other.answers("/f.json", (200, {}, b"{}"))
+    download = connect().download(found(f"{other.url}/f.json"), tmp_path)
+    started = await anext(download)
+    started.path.write_text("precious")
+
+    with pytest.raises(DownloadError, match="overwrite=True"):
+        await download
+
+    assert started.path.read_text() == "precious"
+
+
+async def test_after_a_crash_before_the_rename_the_file_is_fetched_again(connect, other, tmp_path, monkeypatch):
+    other.answers("/f.json", (200, {}, b"{}"))
+    client = connect()
+    real = Path.replace
+
+    def crash(self, target):
+        if self.name.endswith(".part") and "json.part" not in self.name.replace("f.json.part", ""):
+            raise OSError(errno.EIO, "gone")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(DownloadError):
+        await client.download(found(f"{other.url}/f.json"), tmp_path)
+    monkeypatch.undo()
+
+    (path,) = await client.download(found(f"{other.url}/f.json"), tmp_path)
+
+    assert path.read_bytes() == b"{}"
+
+
+async def test_a_body_whose_end_nobody_tells_is_not_taken_for_whole(connect, tmp_path):
+    async def half(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
+        writer.close()
+
+    server = await asyncio.start_server(half, "127.0.0.1", 0)
+    async with server:
+        link = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/f.json"
+        with pytest.raises(IntegrityError, match="where the file ends"):
+            await connect().download(found(link), tmp_path)
+
+    assert left(tmp_path) == []
+
+
+async def test_a_part_file_that_was_renamed_while_its_lock_was_waited_for_is_left_alone(
+    connect, other, tmp_path, monkeypatch
+):
+    """Whoever held the lock has finished: what is open now is the finished file, which must not be emptied."""
+    other.answers("/f.json", (200, {}, b"{}"))
+    finished = tmp_path / "d1_f.json"
+
+    def lock(file, how):
+        (tmp_path / ".d1_f.json.part").replace(finished)
+        finished.write_text("whole")
+
+    monkeypatch.setattr("iceye_async.downloads.files.fcntl.flock", lock)
+    with pytest.raises(DownloadError):
+        await connect().download(found(f"{other.url}/f.json"), tmp_path)
+
+    assert finished.read_text() == "whole"
+
+
+async def test_a_closed_client_touches_no_folder(connect, other, tmp_path):
+    client = connect()
+    download = client.download(found(f"{other.url}/f.json"), tmp_path / "new")
+    await client.close()
+
+    with pytest.raises(StateError):
+        await download
+
+    assert not (tmp_path / "new").exists()
+
+
+async def test_an_unreadable_product_does_not_stop_the_readable_ones(connect, service, other, tmp_path):
+    good = f'{{"id": "p1", "properties": {{}}, "assets": {{"k": {{"href": "{other.url}/a"}}}}}}'
+    service.answers(f"{TASK}/products", (200, {}, f'{{"data": [{good}, {{}}]}}'.encode()))
+    service.answers(f"{TASK}/derivatives", (404, {}, b""))
+    other.answers("/a", (200, {}, b"a"))
+
+    with pytest.raises(DownloadError) as caught:
+        await connect().download("t1", tmp_path)
+
+    assert [path.read_bytes() for path in caught.value.done] == [b"a"]
+    assert set(caught.value.failed) == {"products"}
+
+
+async def test_assets_of_a_derivative_are_named_by_their_type(connect, other, tmp_path):
+    other.answers("/a.kml", (200, {}, b"kml"))
+    assets = (
+        DerivativeAsset(href=f"{other.url}/a.json", type="geojson"),
+        DerivativeAsset(href=f"{other.url}/a.kml", type="kml"),
+    )
+    both = Derivative(id="d1", type="DC_VESSELS", task_id="t1", assets=assets)
+
+    (path,) = await connect().download(both, tmp_path, assets=["kml"])
+
+    assert path.read_bytes() == b"kml"

@@ -214,10 +214,11 @@ async def test_with_a_damaged_manifest_nothing_is_trusted_or_replaced(connect, l
     (manifest,) = tmp_path.glob(".*.json")
     manifest.write_text("{")
 
-    with pytest.raises(DownloadError, match="overwrite=True"):
+    with pytest.raises(DownloadError, match=r"cannot be read .*move it away"):
         await client.download(linked, tmp_path)
 
     assert path.read_bytes() == BODY
+    assert manifest.read_text() == "{"
 
 
 async def test_the_manifest_holds_facts_and_no_link(connect, other, tmp_path):

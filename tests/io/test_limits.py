@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from iceye_async import RateLimited, RetryPolicy
+from iceye_async.limits import RateLimit
 
 TASKS = "/api/tasking/v2/tasks"
 LOOK = f"{TASKS}/t1/derivatives"
@@ -123,3 +124,31 @@ async def test_while_the_service_wants_hours_of_quiet_a_call_says_so_without_a_r
 
     assert caught.value.retry_after == pytest.approx(3600)
     assert len(service.requests) == 1
+
+
+async def test_who_already_waits_hears_of_a_long_pause_and_does_not_wait_for_its_end(connect, service, clock):
+    """Six callers queue; one hears that everybody is to stay away for ten minutes, and nobody hangs for them."""
+    service.answers(LOOK, (429, {"Retry-After": "600"}, b""))
+    client = connect(rate_limit=2, in_flight=1, retry=RetryPolicy(tries=1))
+
+    found = await asyncio.gather(*(client.derivatives.get("t1") for _ in range(6)), return_exceptions=True)
+
+    assert all(isinstance(error, RateLimited) and error.retry_after > 500 for error in found)
+    assert len(service.requests) < 6
+    assert sum(clock.waits) < 600
+
+
+async def test_a_pause_that_begins_while_somebody_waits_for_his_turn_holds_for_him_too(clock):
+    limit = RateLimit(1.0, clock)
+    await limit.turn(600)
+    real = clock.sleep
+
+    async def sleep(seconds):
+        clock.sleep = real
+        limit.pause(60)
+        await real(seconds)
+
+    clock.sleep = sleep
+
+    assert await limit.turn(600)
+    assert clock.now() >= 1060

@@ -484,3 +484,15 @@ async def test_a_policy_that_is_none_is_refused_at_the_call(connect, service):
         connect().await_derivatives("t1", poll=5)
 
     assert service.requests == []
+
+
+async def test_an_unreadable_entry_is_heard_on_every_look_that_brings_it(connect, service):
+    """Each is a setback: a listing that looks like the one before may not be taken for one that could be read."""
+    bad = b'{"data": [{"id": "d1", "derivativeProductType": "DC_VESSELS", "assets": []}, {}]}'
+    service.answers(LOOK, (206, {}, bad))
+
+    with pytest.raises(DecodeError):
+        async with asyncio.timeout(5):
+            await connect().await_derivatives("t1", poll=PollPolicy(setbacks=3))
+
+    assert len(service.asked(LOOK)) == 4
