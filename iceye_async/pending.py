@@ -251,11 +251,12 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         # One frame, not three: thousands of waits sleep in here.
         clock = self._session.clock
         while self._end is None:
-            self._session.open()
             now = clock.now()
             if self._state is None:
                 self._state = polling.begin(self._task_id, self._wanted, self._policy, now)
             if (pause := self._state.due - now) > 0:
+                # Said now, and not when it is due.
+                self._session.check()
                 await clock.sleep(pause)
             update = self._moved(await self._heard(self._state))
             if update is not None:
@@ -280,17 +281,15 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
 
     async def _heard(self, state: PollState) -> Heard:
         """Ask once. What a later look may mend is a setback; anything else is raised."""
+        left = math.inf if state.deadline is None else state.deadline - self._session.clock.now()
         try:
-            return await self._ask_in_time(state)
+            return await (self._ask(state, left) if left > _FAR else self._ask_in_time(state, max(0.0, left)))
         except IceyeError as error:
             if not (error.transient or isinstance(error, DecodeError | TaskNotFound)):
                 raise
             return Setback(error)
 
-    async def _ask_in_time(self, state: PollState) -> Heard:
-        left = math.inf if state.deadline is None else max(0.0, state.deadline - self._session.clock.now())
-        if left > _FAR:
-            return await self._ask(state, left)
+    async def _ask_in_time(self, state: PollState, left: float) -> Heard:
         try:
             async with asyncio.timeout(left + _LAST_LOOK) as bound:
                 return await self._ask(state, left)

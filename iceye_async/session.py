@@ -241,8 +241,8 @@ class Session:
             self._slots.release()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("reply", extra={"method": request.method, "path": url.path, "status": reply.status})
-        if "Date" in reply.headers:
-            self._date = (reply.headers["Date"], self.clock.now())
+        if (date := reply.headers.get("Date")) is not None:
+            self._date = (date, self.clock.now())
         return reply
 
     def _headers_with(self, token: Token, *, json_body: bool) -> dict[str, str]:
@@ -283,7 +283,7 @@ class Session:
             raise
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _url(text: str) -> URL:
     return URL(text, encoded=True)
 

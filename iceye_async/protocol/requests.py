@@ -38,18 +38,20 @@ def get_task(task_id: str) -> Request:
 
 def get_derivatives(task_id: str) -> Request:
     """One look, to which a 404 is an error."""
-    _task(task_id)
-    return _derivatives(task_id, frozenset({200, 206}))
+    return _one_look(task_id) if isinstance(task_id, str) else _derivatives(task_id, frozenset())
 
 
 def look_for_derivatives(task_id: str) -> Request:
     """A look of a wait, to which a 404 is an answer."""
-    _task(task_id)
     return _derivatives(task_id, frozenset({200, 206, 404}))
 
 
 # The same tasks are asked over and over, and making a request costs a tenth of reading its reply.
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
+def _one_look(task_id: str) -> Request:
+    return _derivatives(task_id, frozenset({200, 206}))
+
+
 def _derivatives(task_id: str, answers: frozenset[int]) -> Request:
     return Request("GET", _task(task_id, "/derivatives"), answers=answers)
 
