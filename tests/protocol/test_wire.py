@@ -870,3 +870,13 @@ def test_what_can_be_read_keeps_its_json(name, fresh, dice):
         return
     good = [item for index, item in enumerate(json.loads(body)["data"]) if f"$.data[{index}]" not in str(page.flaws)]
     assert [item.document for item in page.items] == good
+
+
+def test_a_body_made_of_flaws_is_not_looked_at_to_its_end():
+    """A few bytes for each flaw: millions of them would hold up everything else and fill the memory."""
+    good = {"id": "d1", "derivativeProductType": "DC_VESSELS"}
+    page = wire.derivatives(json.dumps({"data": [good, *[{}] * 100_000]}).encode(), "t1")
+
+    assert [item.id for item in page.items] == ["d1"]
+    assert len(page.flaws) < 1_100
+    assert "not looked at" in page.flaws[-1].reason
