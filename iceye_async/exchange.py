@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from ssl import SSLContext
 from typing import Any
+
+# Both are in the standard library; typeshed knows only the first.
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import aiohttp

@@ -288,6 +288,7 @@ def _reader(model: Any) -> Read:
     if model is Product:
         read = _named_tuple(Interval, _instant, ("start_datetime", "end_datetime"))
         renamed["acquired"] = override(struct_hook=read)
+    # cattrs types its keyword arguments as one kind; ours are overrides by attribute.
     return make_dict_structure_fn(model, _converter(), **renamed)  # type: ignore[arg-type]
 
 

@@ -116,7 +116,7 @@ class Sandbox:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
-    async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG002
+    async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG002 - a signal passes both
         response.headers["Date"] = format_datetime(self.clock.utc(), usegmt=True)
 
     # --- the API -----------------------------------------------------------------------------------------------
