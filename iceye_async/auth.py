@@ -6,6 +6,7 @@ no scope; a token "typically" lives an hour, and is best renewed five minutes ea
 
 import asyncio
 import base64
+import contextlib
 import copy
 import math
 from collections.abc import Awaitable, Callable
@@ -16,8 +17,8 @@ from attrs import field, frozen
 from yarl import URL
 
 from .clock import Clock
-from .errors import DecodeError, IceyeError, NotPicklable, RateLimited, StateError, UsageError
-from .exchange import Route, exchange, new_session
+from .errors import DecodeError, IceyeError, NotPicklable, RateLimited, StateError, TransportError, UsageError
+from .exchange import Hidden, Route, Witness, exchange, new_session
 from .protocol import replies
 from .protocol.links import is_local
 from .protocol.replies import Reply
@@ -27,6 +28,8 @@ from .watch import Watch
 _UNSTATED_LIFE = 300.0
 """Seconds that a token is taken to live where its answer does not say so in a way that makes sense."""
 _EARLY = 300.0
+_FAREWELL = 3.0
+"""Seconds that closing waits for a renewal to stop."""
 _COOL_OFF = 10.0
 """Seconds between two early renewals, where the first failed and the old token is still good."""
 
@@ -122,13 +125,15 @@ class ClientCredentials:
             if any("\ud800" <= char <= "\udfff" for char in value):
                 raise UsageError(f"{name} is not text in UTF-8")
         basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
-        self._headers = {
-            "Authorization": f"Basic {basic}",
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json, application/problem+json",
-            "Cache-Control": "no-cache",
-        }
-        self._secrets = (basic, client_secret)
+        self._headers = Hidden(
+            {
+                "Authorization": f"Basic {basic}",
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Accept": "application/json, application/problem+json",
+                "Cache-Control": "no-cache",
+            }
+        )
+        self._secrets = Hidden(basic=basic, secret=client_secret)
         self.request = Request("POST", self._url.path)
 
     def __repr__(self) -> str:
@@ -142,7 +147,9 @@ class ClientCredentials:
         async with new_session() as http:
             return await self.ask(http, Route(), Watch(60.0))
 
-    async def ask(self, http: aiohttp.ClientSession, route: Route, watch: Watch) -> Token:
+    async def ask(
+        self, http: aiohttp.ClientSession, route: Route, watch: Watch, witness: Witness | None = None
+    ) -> Token:
         """Ask for a token once, over this HTTP session."""
         reply = await exchange(
             http,
@@ -152,27 +159,30 @@ class ClientCredentials:
             watch=watch,
             options=route.options(self._url),
             data=b"grant_type=client_credentials",
+            witness=witness,
         )
-        return self._read(reply)
+        answer = self._read(reply)
+        if isinstance(answer, IceyeError):
+            raise answer
+        return answer
 
-    def _read(self, reply: Reply) -> Token:
+    def _read(self, reply: Reply) -> Token | IceyeError:
+        """The token, or the error to raise where no local of a frame holds what came."""
         if reply.status != 200:
-            raise self._refused(reply)
+            return self._refused(reply)
         document = replies.document(reply)
         value = document.get("access_token") if isinstance(document, dict) else None
-        if not isinstance(value, str):
-            message = "the token endpoint answered without an access_token; check token_url"
-            raise DecodeError(message, where=("$.access_token",))
-        try:
-            return Token(value, _seconds(document.get("expires_in")))
-        except UsageError:
+        message = "the token endpoint answered without an access_token; check token_url"
+        if isinstance(value, str):
+            with contextlib.suppress(UsageError):
+                return Token(value, _seconds(document.get("expires_in")))
             message = "the token endpoint gave a token that no header can hold"
-            raise DecodeError(message, where=("$.access_token",)) from None
+        return DecodeError(message, where=("$.access_token",))
 
     def _refused(self, reply: Reply) -> IceyeError:
         check = "token_url" if reply.status in {404, 405} else "client_id and client_secret"
         step = f"check {check}" if 300 <= reply.status < 429 else ""
-        error = replies.error(reply, self.request, self._secrets, step)
+        error = replies.error(reply, self.request, self._secrets.values(), step)
         error.args = (f"token endpoint: {error}",)
         return error
 
@@ -187,6 +197,12 @@ def _seconds(value: object) -> float:
         return _UNSTATED_LIFE
 
 
+def _checked(token: object) -> Token:
+    if not isinstance(token, Token) or not isinstance(token.expires_in, int | float):
+        raise UsageError("the token source gave no Token(value, expires_in), with seconds as a number")
+    return token
+
+
 class Bearer:
     """The client's token: got when first needed, renewed early, by one request however many callers wait for it."""
 
@@ -197,6 +213,7 @@ class Bearer:
         self._renew_at = 0.0
         self._ends_at = 0.0
         self._renewal: asyncio.Task[Token] | None = None
+        self._renewed_for: Token | None = None
         self._refusal: RateLimited | None = None
         self._refused_until = 0.0
 
@@ -224,11 +241,11 @@ class Bearer:
 
     async def instead_of(self, refused: Token) -> Token:
         """A token other than the one that the service refused, from one renewal for all whom it refused."""
-        if self._token is not None and self._token.value != refused.value:
+        if self._token is not None and (self._token is not refused or self._renewed_for is refused):
             return self._token
-        return await self._renewed(refused.value)
+        return await self._renewed(refused)
 
-    async def _renewed(self, stale: str | None) -> Token:
+    async def _renewed(self, stale: Token | None) -> Token:
         wait = self._refused_until - self._clock.now()
         if self._refusal is not None and wait > 0:
             refusal = copy.copy(self._refusal)
@@ -249,22 +266,29 @@ class Bearer:
             raise copy.copy(error)
         return renewal.result()
 
-    async def _renew(self, stale: str | None) -> Token:
+    async def _renew(self, stale: Token | None) -> Token:
         try:
-            token = await self._get(stale)
-            if not isinstance(token, Token) or not isinstance(token.expires_in, int | float):
-                raise UsageError("the token source gave no Token(value, expires_in), with seconds as a number")
+            token = _checked(await self._get(None if stale is None else stale.value))
             now = self._clock.now()
             self._token, self._renew_at, self._ends_at = token, now + token.useful, now + token.life
+            self._renewed_for = stale
             self._refusal = None
         except RateLimited as error:
             # Nobody asks again before the service allows it, whoever it was said to.
             self._refusal, self._refused_until = error, self._clock.now() + (error.retry_after or 0.0)
             raise
+        except IceyeError:
+            raise
+        except Exception as error:
+            # From a token source of the caller's: what it raises may be anything, what leaves a call here may not.
+            message = f"the token source failed with {type(error).__name__}, which hangs on this error as its cause"
+            kind = TransportError if isinstance(error, OSError) else IceyeError
+            raise kind(message) from error
         return token
 
     async def close(self) -> None:
         """Stop a renewal that is under way."""
         if self._renewal is not None and not self._renewal.done():
             self._renewal.cancel()
-            await asyncio.wait([self._renewal])
+            # A token source may take its time to give up, or never do; closing does not.
+            await asyncio.wait([self._renewal], timeout=_FAREWELL)

@@ -1,5 +1,6 @@
 """The client: the front door. It wires the session to the resources, and owns nothing else."""
 
+import inspect
 import os
 import re
 import ssl as ssl_module
@@ -26,6 +27,7 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .downloads import Download, Downloadable, Writers
+    from .events import Event, Listener
 
 BASE_URL = "https://platform.iceye.com"
 _PLACEHOLDER = r"(?i)<.*>|\$\{.*\}|your[-_].*|changeme"
@@ -40,7 +42,8 @@ class Client:
     `rate_limit` is requests per second (None: no limit), `in_flight` how many are under way at once, `timeout` the
     seconds that one request may take. `http` and `link_http` are aiohttp sessions of yours, for the API and for signed
     links; they are never closed here. `proxy` and `ssl` (a context, for a company CA) hold for API, token and link
-    hosts. `clock` replaces asyncio's time, as a sandbox that runs fast does.
+    hosts. `on_event` is called with each event of `iceye_async.events` (a request, a repeat, a new token, an update, a
+    part of a download), for metrics. `clock` replaces asyncio's time, as a sandbox that runs fast does.
 
     Raises `UsageError` for what can never work: an unusable token, an http address that is not this machine.
     """
@@ -59,6 +62,7 @@ class Client:
         timeout: float = 60.0,
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
+        on_event: "Callable[[Event], None] | None" = None,
         clock: Clock | None = None,
     ) -> None:
         for given, kind, name in ((retry, RetryPolicy, "retry"), (poll, PollPolicy, "poll")):
@@ -85,6 +89,7 @@ class Client:
             timeout=timeout,
             route=Route(check_proxy(proxy, "proxy"), ssl),
             clock=clock,
+            listener=_listener(on_event),
         )
         self._poll = poll
         self._writers: Writers | None = None
@@ -187,7 +192,18 @@ class Client:
         session = getattr(self, "_session", None)
         if session is not None and session.is_open:
             message = f"{self!r} was not closed; use `async with Client(...)` or `await client.close()`"
+            session.abandon()
             _warn(message, ResourceWarning, stacklevel=2, source=self)
+
+
+def _listener(on_event: "Callable[[Event], None] | None") -> "Listener | None":
+    if on_event is None:
+        return None
+    if not callable(on_event) or inspect.iscoroutinefunction(on_event):
+        raise UsageError("on_event is a plain function that takes an event; it is called, and not awaited")
+    from .events import Listener
+
+    return Listener(on_event)
 
 
 def _auth_from_env() -> str | ClientCredentials:

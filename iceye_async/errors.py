@@ -41,7 +41,7 @@ class UsageError(IceyeError, ValueError):
 
 
 class NotPicklable(UsageError, TypeError):
-    """A client, or what it signs in with, was pickled or copied; both hold secrets and open connections."""
+    """A client, what it signs in with, or its work was pickled or copied; they hold secrets and open connections."""
 
 
 class StateError(IceyeError, RuntimeError):
@@ -155,6 +155,12 @@ class DecodeError(IceyeError):
         self.latest = latest
         self.retry_after = retry_after
         self.request_id = request_id
+
+
+class EmptyAnswer(DecodeError):
+    """Nothing at all where JSON is documented; another try may bring it."""
+
+    transient = True
 
 
 class PaginationLoop(DecodeError):

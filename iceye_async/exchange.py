@@ -5,9 +5,9 @@ signatures and tokens. Redirects are never followed.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ssl import SSLContext
-from typing import Any
+from typing import Any, TypeAlias
 
 # Both are in the standard library; typeshed knows only the first.
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
@@ -29,6 +29,20 @@ _UNBOUNDED = aiohttp.ClientTimeout(total=None, sock_connect=None)
 FOREIGN: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError, RuntimeError, EOFError)
 
 
+class Hidden(dict[str, Any]):
+    """Headers and options that hold a token or a proxy's password: only the keys are shown.
+
+    Error reporters print the locals of every frame in a traceback.
+    """
+
+    def __repr__(self) -> str:
+        return f"<hidden: {', '.join(self)}>"
+
+
+Witness: TypeAlias = Callable[[str, URL, float, int | IceyeError], None]
+"""Is told of a request: method, URL, the seconds it took, and the status or the error that came of it."""
+
+
 class Route:
     """How other hosts are reached: through a proxy or not, and trusting which certificates.
 
@@ -41,18 +55,13 @@ class Route:
         ssl: SSLContext | None = None,
         bypass: Callable[[URL], bool] | None = None,
     ) -> None:
-        self.proxy, self.ssl, self.bypass = proxy, ssl, bypass
+        self._bypass = bypass
+        self._direct = Hidden() if ssl is None else Hidden(ssl=ssl)
+        self._proxied = self._direct if proxy is None else Hidden(self._direct, proxy=proxy)
 
-    def options(self, url: URL) -> dict[str, Any]:
+    def options(self, url: URL) -> Hidden:
         """The keyword arguments that aiohttp takes for it."""
-        options: dict[str, Any] = {}
-        if self.ssl is None and self.proxy is None:
-            return options
-        if self.ssl is not None:
-            options["ssl"] = self.ssl
-        if self.proxy is not None and not (self.bypass is not None and self.bypass(url)):
-            options["proxy"] = self.proxy
-        return options
+        return self._direct if self._bypass is not None and self._bypass(url) else self._proxied
 
 
 def environment_route() -> Route:
@@ -77,23 +86,25 @@ def check_proxy(proxy: str | None, name: str) -> str | None:
     return proxy
 
 
-def new_session() -> aiohttp.ClientSession:
+def new_session(trace_configs: Sequence[aiohttp.TraceConfig] = ()) -> aiohttp.ClientSession:
     """An HTTP session that keeps no cookies, reads no environment and sends no headers of its own."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_UNBOUNDED,
         trust_env=False,
+        trace_configs=list(trace_configs),
     )
 
 
-def new_link_session() -> aiohttp.ClientSession:
+def new_link_session(trace_configs: Sequence[aiohttp.TraceConfig] = ()) -> aiohttp.ClientSession:
     """The same for signed links, whose bytes are taken as they come, for as long as they keep coming."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=STALL),
         trust_env=False,
+        trace_configs=list(trace_configs),
         auto_decompress=False,
         read_bufsize=2**18,
     )
@@ -108,8 +119,10 @@ async def exchange(
     watch: Watch,
     options: Mapping[str, Any],
     data: bytes | None = None,
+    witness: Witness | None = None,
 ) -> Reply:
     """Send one request and read the whole reply. Raises `TransportError`, or `DecodeError` for a body over the cap."""
+    began = time.monotonic()
     try:
         with watch.bound():
             response = await http.request(
@@ -133,8 +146,12 @@ async def exchange(
         failure: IceyeError = translated(error, f"{method} {url.path}", watch.seconds)
     else:
         if body is not None:
+            if witness is not None:
+                witness(method, url, time.monotonic() - began, response.status)
             return Reply(response.status, response.headers, body, time.time())
         failure = DecodeError(f"{method} {url.path}: the answer is longer than {BODY_CAP // 2**20} MiB", where=("$",))
+    if witness is not None:
+        witness(method, url, time.monotonic() - began, failure)
     raise failure
 
 

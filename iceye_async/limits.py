@@ -23,19 +23,26 @@ class RateLimit:
         self._turn = asyncio.Lock()
 
     @property
-    def idle(self) -> bool:
-        """Whether there is neither a limit nor, ever since, a pause."""
-        return self._interval == 0 and self._paused_until == _NEVER
+    def busy(self) -> bool:
+        """Whether a request would have to wait for its turn."""
+        if self._interval == 0 and self._paused_until == _NEVER:
+            return False
+        return self._turn.locked() or self._delay() > 0
+
+    def take(self) -> None:
+        """Count a request that goes out now."""
+        if self._interval:
+            self._next = max(self._next, self._clock.now()) + self._interval
 
     async def turn(self, patience: float) -> bool:
         """Come back when a request may be sent; with False, where a pause is longer than `patience` seconds."""
-        if self._turn.locked() or self._delay() > 0:
+        if self.busy:
             async with self._turn:
                 while (delay := self._delay()) > 0:
                     if self.paused > patience:
                         return False
                     await self._clock.sleep(delay)
-        self._next = max(self._next, self._clock.now()) + self._interval
+        self.take()
         return True
 
     def pause(self, seconds: float) -> None:

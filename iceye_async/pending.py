@@ -12,16 +12,16 @@ import warnings
 from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
-from .errors import DecodeError, IceyeError, PaginationLoop, StateError, TaskNotFound
+from .errors import DecodeError, IceyeError, NotPicklable, PaginationLoop, StateError, TaskNotFound
 from .models import DerivativeSet, DerivativeUpdate
 from .protocol import polling, replies, requests
 from .protocol.polling import Ask, Complete, Ended, Heard, PollPolicy, PollState, Setback, TaskSeen
 from .protocol.replies import Reply
 from .protocol.requests import Request
 from .protocol.wire import Flaw, Page, unreadable
-from .session import Session
+from .session import Session, log
 
 R = TypeVar("R", covariant=True)
 T = TypeVar("T", covariant=True)
@@ -138,6 +138,9 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
             self._inner.close()
             self._inner = self._owner = None
 
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklable(f"{self!r} is work under way and is neither pickled nor copied; what it gave can be")
+
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not getattr(self, "_driven", True):
             _warn(f"{self!r} was never awaited or iterated", RuntimeWarning, stacklevel=2, source=self)
@@ -211,6 +214,7 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
 
     __slots__ = (
         "_end",
+        "_noted",
         "_outline",
         "_policy",
         "_request",
@@ -231,6 +235,7 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         self._policy = policy
         self._state: PollState | None = None
         self._end: Exception | None = None
+        self._noted: frozenset[str] = frozenset()
         self._outline: replies.Outline | None = None
 
     def __repr__(self) -> str:
@@ -257,7 +262,8 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
             if (pause := self._state.due - now) > 0:
                 # Said now, and not when it is due.
                 self._session.check()
-                await clock.sleep(pause)
+                with self._session.stay():
+                    await clock.sleep(pause)
             update = self._moved(await self._heard(self._state))
             if update is not None:
                 return update
@@ -267,11 +273,21 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         """Move the state along."""
         assert self._state is not None  # noqa: S101 - a look has begun
         now, roll = self._session.clock.now(), random.random()  # noqa: S311 - no secret
-        self._state, update, step = polling.advance(self._state, heard, now, roll)
+        before = self._state
+        self._state, update, step = polling.advance(before, heard, now, roll)
         if isinstance(step, Complete):
             self._end = StopAsyncIteration()
         elif isinstance(step, Ended):
             self._end = step.error
+        odd = polling.oddity(before, heard, self._state)
+        if odd is not None and odd not in self._noted:
+            # Once for each wait and kind: a service that is in disorder may be so at every look.
+            self._noted |= {odd}
+            log.warning(odd, extra={"task_id": self._task_id})
+        if update is not None and self._session.listener is not None:
+            from .events import Updated
+
+            self._session.listener.tell(Updated(task_id=self._task_id, update=update))
         return update
 
     def _result(self) -> DerivativeSet:
@@ -300,9 +316,12 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
 
     async def _ask(self, state: PollState, patience: float) -> Heard:
         if state.ask is Ask.TASK:
-            reply = await self._session.send(requests.get_task(self._task_id), patience)
+            request = requests.get_task(self._task_id)
+            with self._session.span(request):
+                reply = await self._session.send(request, patience)
             return TaskSeen(replies.task(reply), self._session.wall())
-        reply = await self._session.send(self._request, patience)
+        with self._session.span(self._request):
+            reply = await self._session.send(self._request, patience)
         heard, self._outline = replies.heard(reply, self._task_id, self._outline if state.plain else None)
         return heard
 

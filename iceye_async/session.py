@@ -5,13 +5,15 @@ does not, there the next look is the retry.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import aiohttp
 from yarl import URL
@@ -19,14 +21,18 @@ from yarl import URL
 from ._version import __version__
 from .auth import Bearer, ClientCredentials, FixedToken, Token, TokenSource, check_url, is_loopback
 from .clock import AsyncioClock, Clock
-from .errors import IceyeError, RateLimited, StateError, TransportError, UsageError
-from .exchange import Route, exchange, new_link_session, new_session
+from .errors import IceyeError, NotPicklable, RateLimited, StateError, TransportError, UsageError
+from .exchange import Hidden, Route, Witness, exchange, new_link_session, new_session
 from .limits import RateLimit
 from .protocol import replies
 from .protocol.replies import Reply
 from .protocol.requests import Request
-from .protocol.retrying import PATIENCE, RetryPolicy, again
+from .protocol.retrying import PATIENCE, RetryBudget, RetryPolicy, again
+from .tracing import Tracing, tracing
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from .events import Listener
 
 A = TypeVar("A")
 
@@ -39,6 +45,7 @@ _HEADERS = {
     "Cache-Control": "no-cache",
     "User-Agent": USER_AGENT,
 }
+_UNTRACED = contextlib.nullcontext()
 
 
 class Session:
@@ -57,6 +64,7 @@ class Session:
         timeout: float,
         route: Route,
         clock: Clock | None,
+        listener: "Listener | None",
     ) -> None:
         self._base = check_url(base_url, "base_url")
         if "/api/" in f"{self._base.path}/":
@@ -68,15 +76,20 @@ class Session:
         self._borrowed, self._borrowed_for_links = http, link_http
         _refuse_default_credentials(http, link_http)
         self._retry_policy = retry
+        self._budget = RetryBudget()
         self._watch = Watch(timeout)
+        self.stay = self._watch.stay
+        self.listener = listener
         self.route = route
         self.clock: Clock = AsyncioClock() if clock is None else clock
         self.local = is_loopback(self._base)
         self._bearer = Bearer(self._new_token, self.clock)
-        self._headers: tuple[Token | None, dict[str, str]] = (None, {})
+        self._headers: tuple[Token | None, Hidden] = (None, Hidden())
         self._limit = RateLimit(rate_limit, self.clock)
         self._slots = asyncio.Semaphore(in_flight)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+        self._tracing: Tracing | None = None
         self._http: aiohttp.ClientSession | None = None
         self._links: aiohttp.ClientSession | None = None
         self._closed = False
@@ -85,6 +98,9 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session of {self.origin}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklable("what belongs to a Client holds a secret and connections and is not pickled")
 
     @property
     def origin(self) -> str:
@@ -97,6 +113,8 @@ class Session:
         """Raise `StateError` where the client cannot be used: closed, or from another event loop than before."""
         if self._closed:
             raise StateError("the client is closed; make a new Client, or keep the work inside its `async with`")
+        if os.getpid() != self._process:
+            raise StateError("the client belongs to the process that made it; make a Client in each process")
         if self._loop is not None and _running_loop() not in {None, self._loop}:
             raise StateError(
                 "the client belongs to another event loop; make one Client per event loop (one asyncio.run)"
@@ -104,17 +122,19 @@ class Session:
 
     def open(self) -> aiohttp.ClientSession:
         """The HTTP session for the API, made at first use."""
-        if self._http is None or self._closed or asyncio.get_running_loop() is not self._loop:
+        if self._http is None or self._closed or _running_loop() is not self._loop:
             self.check()
             self._loop = asyncio.get_running_loop()
-            self._http = new_session() if self._borrowed is None else self._borrowed
+            self._tracing = tracing()
+            self._http = new_session(self._trace_configs()) if self._borrowed is None else self._borrowed
         return self._http
 
     def open_links(self) -> aiohttp.ClientSession:
         """The HTTP session for signed links: without cookies, token and default headers."""
         self.open()
         if self._links is None:
-            self._links = new_link_session() if self._borrowed_for_links is None else self._borrowed_for_links
+            borrowed = self._borrowed_for_links
+            self._links = new_link_session(self._trace_configs()) if borrowed is None else borrowed
         if self._borrowed_for_links is not None and any(True for _ in self._links.cookie_jar):
             raise UsageError("link_http= holds cookies, which may go to the link host; give it a DummyCookieJar")
         return self._links
@@ -122,17 +142,40 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether there is something that only `close()` ends."""
-        return self._http is not None and not self._closed
+        return self._http is not None and not self._closed and os.getpid() == self._process
 
     async def close(self) -> None:
         """End what was opened here. What was borrowed stays open."""
         self._closed = True
+        if os.getpid() != self._process:
+            # The connections are those of the process that opened them.
+            return
         await self._bearer.close()
         self._watch.close()
-        if self._http is not None and self._borrowed is None:
-            await self._http.close()
-        if self._links is not None and self._borrowed_for_links is None:
-            await self._links.close()
+        for opened in self._opened():
+            await opened.close()
+
+    def abandon(self) -> None:
+        """Let go of what was opened here, for a client that nobody closed and nobody has any more.
+
+        aiohttp would say of each session and connector that it was not closed; that was said once, with what to do.
+        """
+        self._closed = True
+        if self._loop is None or not (self._loop.is_closed() or _running_loop() is self._loop):
+            return
+        for opened in self._opened():
+            connector = opened.connector
+            opened.detach()
+            if connector is not None:
+                # Its first step closes the connections; nobody is left who could wait until the other side knows.
+                closing = connector.close()
+                with contextlib.suppress(StopIteration):
+                    closing.__await__().send(None)
+
+    def _opened(self) -> list[aiohttp.ClientSession]:
+        api = self._http if self._borrowed is None else None
+        links = self._links if self._borrowed_for_links is None else None
+        return [opened for opened in (api, links) if opened is not None]
 
     # --- wall time ---------------------------------------------------------------------------------------------
 
@@ -152,15 +195,21 @@ class Session:
 
     async def call(self, request: Request, read: Callable[[Reply], A]) -> A:
         """Send, repeating what may be repeated, and read the answer. Raises any `IceyeError` of the session layer."""
-        try:
-            return read(await self.send(request))
-        except IceyeError as error:
-            failed = error
+        with self.span(request):
+            try:
+                return read(await self.send(request))
+            except IceyeError as error:
+                failed = error
 
-        async def attempt() -> A:
-            return read(await self.send(request))
+            async def attempt() -> A:
+                return read(await self.send(request))
 
-        return await self._persist(attempt, request, failed)
+            return await self._persist(attempt, request, failed)
+
+    def span(self, request: Request) -> contextlib.AbstractContextManager[None]:
+        """What a call runs in: a span, where the application traces its calls."""
+        self.open()
+        return _UNTRACED if self._tracing is None else self._tracing.call(request.method, request.path)
 
     async def _persist(
         self, attempt: Callable[[], Awaitable[A]], request: Request, first: IceyeError | None = None
@@ -182,7 +231,18 @@ class Session:
 
         async def pause(details: Any) -> None:
             # backoff itself can only sleep on asyncio's clock: it waits 0 s, and the wait is here.
-            await self.clock.sleep(waits.send(details["exception"]))
+            error = details["exception"]
+            if not self._budget.spend():
+                raise error
+            wait = waits.send(error)
+            if self.listener is not None:
+                from .events import Retried
+
+                self.listener.tell(
+                    Retried(method=request.method, path=request.path.partition("?")[0], wait=wait, error=error)
+                )
+            with self.stay():
+                await self.clock.sleep(wait)
 
         retry = backoff.on_exception(
             backoff.constant,
@@ -211,6 +271,7 @@ class Session:
                 token, reply = renewed, await self._exchange(request, url, renewed, patience)
         if reply.status in request.answers:
             self._throttles = 0
+            self._budget.earn()
             return reply
         error = replies.error(reply, request, (token.value,))
         if isinstance(error, RateLimited):
@@ -219,10 +280,12 @@ class Session:
 
     async def _exchange(self, request: Request, url: URL, token: Token, patience: float) -> Reply:
         data = None if request.body is None else json.dumps(request.body).encode()
-        await self._slots.acquire()
+        if self._slots.locked() or self._limit.busy:
+            await self._queue(patience)
+        else:
+            await self._slots.acquire()
+            self._limit.take()
         try:
-            if not self._limit.idle and not await self._limit.turn(patience):
-                raise self._throttled()
             reply = await exchange(
                 self.open(),
                 request.method,
@@ -231,26 +294,60 @@ class Session:
                 watch=self._watch,
                 options=self.route.options(url),
                 data=data,
+                witness=self.witness,
             )
-        except TransportError as error:
+        except TransportError:
             if self._closed:
                 raise StateError(f"{request.method} {url.path}: the client was closed meanwhile") from None
-            log.debug("no reply", extra={"method": request.method, "path": url.path, "error": type(error).__name__})
             raise
         finally:
             self._slots.release()
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("reply", extra={"method": request.method, "path": url.path, "status": reply.status})
         if (date := reply.headers.get("Date")) is not None:
             self._date = (date, self.clock.now())
         return reply
 
-    def _headers_with(self, token: Token, *, json_body: bool) -> dict[str, str]:
+    async def _queue(self, patience: float) -> None:
+        """Come back when a request may go out, in the order of arrival."""
+        if self._limit.paused > patience:
+            raise self._throttled()
+        with self.stay(patience):
+            await self._slots.acquire()
+            allowed = False
+            try:
+                allowed = await self._limit.turn(patience)
+            finally:
+                if not allowed:
+                    self._slots.release()
+        if not allowed:
+            raise self._throttled()
+
+    @property
+    def witness(self) -> Witness | None:
+        """Who is to be told of each request; None where nobody would hear it."""
+        return self.asked if self.listener is not None or log.isEnabledFor(logging.DEBUG) else None
+
+    def asked(self, method: str, url: URL, seconds: float, outcome: int | IceyeError) -> None:
+        """Log a request to any host, and tell of it: without its query, which may be a signature."""
+        status, error = (outcome, None) if isinstance(outcome, int) else (None, outcome)
+        facts = {"method": method, "host": url.host, "path": url.path}
+        if error is None:
+            log.debug("reply", extra={**facts, "status": status})
+        else:
+            log.debug("no reply", extra={**facts, "error": type(error).__name__})
+        if self.listener is not None:
+            from .events import Requested
+
+            told = Requested(
+                method=method, host=url.host or "", path=url.path, status=status, error=error, seconds=seconds
+            )
+            self.listener.tell(told)
+
+    def _headers_with(self, token: Token, *, json_body: bool) -> Hidden:
         known, headers = self._headers
         if known is not token:
-            headers = {**_HEADERS, "Authorization": f"Bearer {token.value}"}
+            headers = Hidden(_HEADERS, Authorization=f"Bearer {token.value}")
             self._headers = (token, headers)
-        return {**headers, "Content-Type": "application/json"} if json_body else headers
+        return Hidden(headers, **{"Content-Type": "application/json"}) if json_body else headers
 
     # --- slowing down ------------------------------------------------------------------------------------------
 
@@ -259,7 +356,13 @@ class Session:
         policy = self._retry_policy
         own = min(policy.first * 2.0 ** min(self._throttles, 30), policy.ceiling)
         self._throttles += 1
-        self._limit.pause(own if error.retry_after is None else error.retry_after)
+        seconds = own * (1 + random.random()) if error.retry_after is None else error.retry_after  # noqa: S311 - no secret
+        self._limit.pause(seconds)
+        self._watch.dismiss(seconds, self._throttled())
+        if self.listener is not None:
+            from .events import Throttled
+
+            self.listener.tell(Throttled(seconds=seconds))
 
     def _throttled(self) -> RateLimited:
         seconds = self._limit.paused
@@ -272,15 +375,30 @@ class Session:
 
     async def _new_token(self, stale: str | None) -> Token:
         source = self._source
-        if not isinstance(source, ClientCredentials):
-            return await source.token(stale)
+        if isinstance(source, ClientCredentials):
+            token = await self._ask_for_token(source)
+        else:
+            token = await source.token(stale)
+        if self.listener is not None:
+            from .events import TokenRenewed
+
+            self.listener.tell(TokenRenewed(expires_in=token.life))
+        return token
+
+    async def _ask_for_token(self, source: ClientCredentials) -> Token:
         http = self.open()
         try:
-            return await self._persist(lambda: source.ask(http, self.route, self._watch), source.request)
+            with self.span(source.request):
+                return await self._persist(
+                    lambda: source.ask(http, self.route, self._watch, self.witness), source.request
+                )
         except IceyeError as error:
             # The call that needs the token is not to repeat what was repeated already.
             error.given_up = True
             raise
+
+    def _trace_configs(self) -> list[aiohttp.TraceConfig]:
+        return [] if self._tracing is None else [self._tracing.requests()]
 
 
 @lru_cache(maxsize=2048)

@@ -1,33 +1,52 @@
-"""How long a request may take. One timer serves all that are under way.
+"""What may be interrupted: requests that take too long, and whatever waits when the client is closed.
 
 `asyncio.timeout` makes a timer and two coroutines for each use, which for a request costs as much as half of reading
-its reply. All requests of a session have the same bound, so the one that began first is the first to be late.
+its reply. All requests of a session have the same bound, so the one that began first is the first to be late: one timer
+serves all that are under way.
 """
 
 import asyncio
 from collections import deque
 from types import TracebackType
 
+from .errors import IceyeError, StateError
+
 
 class Watch:
-    """Bounds whatever runs inside `with watch.bound():` to so many seconds of the event loop; later: `TimeoutError`."""
+    """Bounds what runs inside `with watch.bound():` to so many seconds of the event loop; later: `TimeoutError`.
+
+    What waits inside `with watch.stay():` may take as long as it likes, until somebody interrupts it.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._running: deque[_Bound] = deque()
+        self._staying: set[_Stay] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def bound(self) -> "_Bound":
         return _Bound(self)
 
+    def stay(self, patience: float = float("inf")) -> "_Stay":
+        """`patience` is how many seconds it may be told to wait for longer before it would rather fail."""
+        return _Stay(self._staying, patience)
+
     def close(self) -> None:
-        """Interrupt whatever is running."""
+        """Interrupt whatever runs or waits."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for bound in self._running:
             if not bound.ended:
                 bound.interrupt()
+        for stay in self._staying:
+            stay.interrupt(StateError("the client was closed meanwhile"))
+
+    def dismiss(self, seconds: float, error: IceyeError) -> None:
+        """Let whoever has less patience than this fail with the error."""
+        for stay in self._staying:
+            if stay.patience < seconds:
+                stay.interrupt(error)
 
     def add(self, bound: "_Bound") -> None:
         self._running.append(bound)
@@ -50,6 +69,13 @@ class Watch:
             self._timer = loop.call_at(self._running[0].began + self.seconds, self._ring)
 
 
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("there is no task that could be interrupted")
+    return task
+
+
 class _Bound:
     __slots__ = ("_cancelling", "_late", "_task", "_watch", "began", "ended")
 
@@ -59,12 +85,9 @@ class _Bound:
         self.ended = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a bound needs a task to interrupt")
-        self._task = task
-        self._cancelling = task.cancelling()
-        self.began = task.get_loop().time()
+        self._task = _this_task()
+        self._cancelling = self._task.cancelling()
+        self.began = self._task.get_loop().time()
         self._watch.add(self)
 
     def interrupt(self) -> None:
@@ -80,3 +103,32 @@ class _Bound:
         # As asyncio.timeout does: only our own cancellation becomes a time-out, never one from outside.
         if self._late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
+
+
+class _Stay:
+    # Thousands of waits are inside one at any time.
+    __slots__ = ("_cancelling", "_error", "_staying", "_task", "patience")
+
+    def __init__(self, staying: "set[_Stay]", patience: float) -> None:
+        self._staying = staying
+        self._error: IceyeError | None = None
+        self.patience = patience
+
+    def __enter__(self) -> None:
+        self._task = _this_task()
+        self._cancelling = self._task.cancelling()
+        self._staying.add(self)
+
+    def interrupt(self, error: IceyeError) -> None:
+        if self._error is None:
+            self._error = error
+            self._task.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._staying.discard(self)
+        if self._error is None:
+            return
+        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise self._error from None

@@ -16,7 +16,7 @@ ROWS = [
     ["errors"],
     ["models", "protocol.links"],
     ["protocol"],
-    ["clock", "limits", "watch", "exchange", "auth", "session"],
+    ["clock", "limits", "watch", "events", "tracing", "exchange", "auth", "session"],
     ["resources", "pending", "downloads"],
     ["client"],
     ["__init__"],
@@ -31,6 +31,7 @@ FOREIGN = {
     "protocol": {"attrs", "cattrs", "backoff"},
     "sandbox": {"attrs", "aiohttp"},
     "cli": {"rich"},
+    "tracing": {"aiohttp", "opentelemetry"},
 }
 EVERYWHERE = {"attrs", "aiohttp", "yarl", "backoff"}
 
@@ -133,7 +134,19 @@ def test_importing_the_package_pulls_in_nothing_optional() -> None:
         subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout.decode().split()
     )
 
-    assert not {"rich", "click", "pystac", "geopandas", "obstore", "iceye_async.sandbox", "iceye_async.cli"} & loaded
+    assert (
+        not {
+            "rich",
+            "click",
+            "opentelemetry",
+            "pystac",
+            "geopandas",
+            "obstore",
+            "iceye_async.sandbox",
+            "iceye_async.cli",
+        }
+        & loaded
+    )
 
 
 def test_public_names_are_sorted_and_exist() -> None:

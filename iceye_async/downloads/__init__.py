@@ -1,7 +1,7 @@
 """From a signed link to a whole file: what to fetch, under which name, and how it gets there."""
 
+from ..events import DownloadEvent, Failed, Finished, Progressed, Started
 from .download import Download
-from .events import DownloadEvent, Failed, Finished, Progressed, Started
 from .files import Writers
 from .plan import Downloadable
 

@@ -3,6 +3,7 @@
 It holds at most one open response between two steps, and none once it is closed, dropped or cancelled.
 """
 
+import time
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from ..errors import DecodeError, DownloadError, IceyeError, IntegrityError, LinkExpired, NotFound
+from ..errors import DecodeError, DownloadError, IceyeError, IntegrityError, LinkExpired, NotFound, StateError
+from ..events import DownloadEvent, Failed, Finished, Progressed, Started
 from ..exchange import FOREIGN, STALL, translated
 from ..pending import Pending
 from ..protocol import requests
@@ -18,7 +20,6 @@ from ..protocol.links import mask, refusal
 from ..resources import Derivatives, Products, Tasks
 from ..session import USER_AGENT, Session
 from . import plan
-from .events import DownloadEvent, Failed, Finished, Progressed, Started
 from .files import PartFile, Record, Writers, disk_error, known, prepare
 from .plan import Downloadable, Item, Wish
 
@@ -91,13 +92,17 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
         wish = self._queue[0]
         try:
             event = await self._advance(wish)
-        except DownloadError as error:
+        except DownloadError as failure:
+            # Kept for long, and raised again: without the frames of its first way up.
+            error = failure.with_traceback(None)
             self._failed[wish.asset] = error
             event = Failed(asset=wish.asset, path=self._folder / wish.name, error=error)
         if isinstance(event, Finished):
             self._finished.append(event)
         if isinstance(event, Finished | Failed):
             self._queue.popleft()
+        if self._session.listener is not None:
+            self._session.listener.tell(event)
         return event
 
     def _over(self) -> Exception:
@@ -160,91 +165,114 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
         reason = refusal(wish.href, local=self._session.local)
         if reason is not None:
             raise DownloadError(f"{wish.asset}: {reason}; it was not followed", path=path, asset=wish.asset)
-        self._transfer = _Transfer(PartFile(self._folder, wish))
-        await self._writers.run(self._transfer.part.open)
-        self._transfer.response = response = await self._request(wish)
-        _check(response, wish, path)
-        return Started(asset=wish.asset, path=path, size=response.content_length)
+        self._transfer = transfer = _Transfer(PartFile(self._folder, wish))
+        await self._writers.run(transfer.part.open)
+        failure = await self._request(transfer, wish) or _refused(transfer, wish)
+        if failure is not None:
+            raise failure
+        return Started(asset=wish.asset, path=path, size=transfer.length)
 
-    async def _request(self, wish: Wish) -> aiohttp.ClientResponse:
+    async def _request(self, transfer: "_Transfer", wish: Wish) -> IceyeError | None:
+        """Ask for the file; the error is for a frame to raise that does not hold the link."""
         # Byte for byte as given: re-quoted, the signature would not hold.
         url = URL(wish.href, encoded=True)
+        began = time.monotonic()
         http = self._session.open_links()
+        failure: IceyeError | None = None
         try:
-            return await http.get(
-                url,
-                headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=STALL),
-                **self._session.route.options(url),
-            )
+            with self._session.stay():
+                transfer.response = await http.get(
+                    url,
+                    headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=STALL),
+                    **self._session.route.options(url),
+                )
+        except StateError as error:
+            failure = error
         except FOREIGN as error:
             failure = _broken(error, wish, self._folder / wish.name)
-        raise failure
+        if (witness := self._session.witness) is not None:
+            witness("GET", url, time.monotonic() - began, transfer.response.status if failure is None else failure)
+        return failure
 
     async def _go_on(self, transfer: "_Transfer", wish: Wish) -> DownloadEvent:
-        part, response = transfer.part, transfer.response
-        assert response is not None  # noqa: S101 - a transfer outlives its first step only with a response
+        part = transfer.part
+        chunk, failure = b"", None
         try:
-            chunk = await _chunk(response)
-            failure = None
+            with self._session.stay():
+                chunk = await _chunk(transfer.response.content)
+        except StateError:
+            raise
         except FOREIGN as error:
             failure = _broken(error, wish, part.path)
         if failure is not None:
             raise failure
         if chunk:
             await self._writers.run(part.write, chunk)
-            return Progressed(asset=wish.asset, path=part.path, received=part.size, size=response.content_length)
-        size = response.content_length
-        if size is not None and part.size != size:
-            message = f"{wish.asset}: {part.size} bytes came of {size}; nothing was published, download it again"
+            return Progressed(asset=wish.asset, path=part.path, received=part.size, size=transfer.length)
+        if transfer.length is not None and part.size != transfer.length:
+            message = (
+                f"{wish.asset}: {part.size} bytes came of {transfer.length}; nothing was published, download it again"
+            )
             raise IntegrityError(message, path=part.path, asset=wish.asset)
-        record = await self._writers.run(part.publish, response.headers.get("ETag"))
+        record = await self._writers.run(part.publish, transfer.response.headers.get("ETag"))
         self._drop()
         return _finished(wish, part.path, record)
 
     def _drop(self) -> None:
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
-            if transfer.response is not None:
-                transfer.response.close()
-            transfer.part.discard()
+            transfer.close()
 
 
 class _Transfer:
-    """What is open between two steps."""
+    """What is open between two steps. It is passed on whole: aiohttp shows a response with its link."""
+
+    response: aiohttp.ClientResponse
 
     def __init__(self, part: PartFile) -> None:
         self.part = part
-        self.response: aiohttp.ClientResponse | None = None
+
+    @property
+    def length(self) -> int | None:
+        """Bytes, where the link host says so."""
+        return self.response.content_length
+
+    def close(self) -> None:
+        if hasattr(self, "response"):
+            self.response.close()
+        self.part.discard()
 
 
-async def _chunk(response: aiohttp.ClientResponse) -> bytes:
+async def _chunk(content: aiohttp.StreamReader) -> bytes:
     """The next megabyte or so; nothing at the end. Few large writes cost a third of many small ones."""
     pieces: list[bytes] = []
     size = 0
-    while size < _CHUNK and (piece := await response.content.readany()):
+    while size < _CHUNK and (piece := await content.readany()):
         pieces.append(piece)
         size += len(piece)
     return b"".join(pieces)
 
 
-def _check(response: aiohttp.ClientResponse, wish: Wish, path: Path) -> None:
-    if response.status == 403:
+def _refused(transfer: _Transfer, wish: Wish) -> DownloadError | None:
+    """What is wrong with the reply, before a byte of it is taken."""
+    path, status, headers = transfer.part.path, transfer.response.status, transfer.response.headers
+    if status == 403:
         message = f"{wish.asset}: the link host refused the link (403); links live one hour, ask for the item again"
-        raise LinkExpired(message, path=path, asset=wish.asset)
-    if response.status != 200:
-        message = f"{wish.asset}: the link host answered {response.status}; ask for the item again, and download that"
-        raise DownloadError(message, path=path, asset=wish.asset)
-    if response.content_length is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower():
+        return LinkExpired(message, path=path, asset=wish.asset)
+    if status != 200:
+        message = f"{wish.asset}: the link host answered {status}; ask for the item again, and download that"
+        return DownloadError(message, path=path, asset=wish.asset)
+    if transfer.length is None and "chunked" not in headers.get("Transfer-Encoding", "").lower():
         message = f"{wish.asset}: the link host does not say where the file ends; nothing was published"
-        raise IntegrityError(message, path=path, asset=wish.asset)
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding != "identity":
+        return IntegrityError(message, path=path, asset=wish.asset)
+    if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         message = f"{wish.asset}: the link host encoded the file though it was asked not to; nothing was published"
-        raise IntegrityError(message, path=path, asset=wish.asset)
+        return IntegrityError(message, path=path, asset=wish.asset)
+    return None
 
 
 def _broken(error: Exception, wish: Wish, path: Path) -> DownloadError:

@@ -17,7 +17,7 @@ from typing import IO, Any, TypeVar
 
 from attrs import asdict, frozen
 
-from ..errors import DiskFull, DownloadError, InProgress
+from ..errors import DiskFull, DownloadError, InProgress, StateError
 from .plan import Wish
 
 try:
@@ -36,9 +36,12 @@ class Writers:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
+        self._closed = False
 
     async def run(self, work: Callable[..., A], *values: Any) -> A:
         """Do blocking work off the event loop. If the caller is cancelled, the work is still waited for."""
+        if self._closed:
+            raise StateError("the client was closed meanwhile")
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="iceye-async-files")
         future = asyncio.get_running_loop().run_in_executor(self._pool, work, *values)
@@ -51,6 +54,7 @@ class Writers:
 
     async def close(self) -> None:
         """Join the threads."""
+        self._closed = True
         if self._pool is not None:
             pool, self._pool = self._pool, None
             await asyncio.to_thread(pool.shutdown)

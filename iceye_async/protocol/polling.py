@@ -59,6 +59,8 @@ _DECISION = 20 * 60.0
 """A RECEIVED task is decided "within about 20 minutes" (API page "Get a task")."""
 _UNIMAGED_SLOWER = 5
 """While the task is not imaged, at least its processing lies ahead (an hour at the median), so looks are rarer."""
+_LONG_QUIET = 10
+"""Looks without news after which it is odd that a listing without gaps is still partial."""
 _TASK_RARER = 4
 """Looks at derivatives per look at a task whose status can still change."""
 
@@ -402,6 +404,25 @@ def _setback(state: PollState, error: IceyeError, now: float, roll: float) -> Ad
     pause = state.policy.pause(row, roll)
     chance = pause - state.policy.pause(row)
     return _wait(state, now, max(pause, floor + chance))
+
+
+def oddity(before: PollState, heard: Heard, after: PollState) -> str | None:
+    """What the service said that contradicts itself or what it said before: words for a log, or None."""
+    if before.latest is not None:
+        if isinstance(heard, Nothing):
+            return "the service forgot derivatives that it had listed"
+        if isinstance(heard, Listing | Renewed) and before.latest.derivatives.final and not heard.final:
+            return "the service took back that its listing was complete"
+    if isinstance(heard, Listing):
+        ids = {entry.id for entry in heard.derivatives}
+        if any(entry.id not in ids for entry in before.known) and heard.unread is None:
+            return "the service forgot derivatives that it had listed"
+        if heard.final and not all(entry.assets for entry in heard.derivatives):
+            return "the service called a listing complete in which files are missing"
+    latest = after.latest
+    if latest is None or latest.derivatives.final or latest.complete or latest.missing:
+        return None
+    return "the service calls a listing partial in which no file is missing" if after.quiet == _LONG_QUIET else None
 
 
 def timed_out(state: PollState) -> PollTimeout:

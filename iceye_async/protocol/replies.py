@@ -16,6 +16,7 @@ from ..errors import (
     ApiError,
     BadRequest,
     DecodeError,
+    EmptyAnswer,
     Forbidden,
     RateLimited,
     ServerError,
@@ -51,6 +52,10 @@ class Reply(NamedTuple):
     body: bytes
     at: float = 0.0
     """Wall time when it came, in seconds since the epoch; only read where the reply has no Date of its own."""
+
+    def __repr__(self) -> str:
+        # Headers and body may hold a token or a link, and error reporters print the locals of a traceback.
+        return f"<Reply {self.status}, {len(self.body)} bytes>"
 
 
 # --- answers ---------------------------------------------------------------------------------------------------
@@ -128,14 +133,14 @@ def _read(reply: Reply, read: Any, task_id: str) -> wire.Page:
 def _text(reply: Reply) -> bytes:
     if reply.body.strip():
         return reply.body
-    raise DecodeError(f"a {reply.status} without a body, where JSON is documented", where=("$",))
+    raise EmptyAnswer(f"a {reply.status} without a body, where JSON is documented", where=("$",))
 
 
 def _placed(error: DecodeError, reply: Reply) -> DecodeError:
     """The error with what only the reply knows."""
     kind = reply.headers.get("Content-Type", "")
     hint = f"; its type is {clean(kind, 60)!r}, a proxy may have answered" if "html" in kind.lower() else ""
-    return DecodeError(f"{error}{hint}", where=error.where, **_facts(reply))
+    return type(error)(f"{error}{hint}", where=error.where, **_facts(reply))
 
 
 def _facts(reply: Reply) -> dict[str, Any]:
@@ -155,15 +160,16 @@ def error(
     status = reply.status
     if 200 <= status < 300:
         message = f"{_asked(request)}: status {status} is not a documented answer"
-        return DecodeError(message, where=("$",), **_facts(reply))
+        kind = DecodeError if reply.body.strip() else EmptyAnswer
+        return kind(message, where=("$",), **_facts(reply))
     secrets = tuple(secrets)
     body = _error_body(reply.body)
     said = {name: _first(body, keys, secrets) for name, keys in _FIELDS.items()}
-    kind = _kind(status, request)
-    advice = _next_step(status, kind) if next_step is None else next_step
+    refusal = _kind(status, request)
+    advice = _next_step(status, refusal) if next_step is None else next_step
     why = "; ".join(filter(None, (said["code"], said["title"], said["detail"], advice)))
     facts: dict[str, Any] = {**said, **_facts(reply)}
-    return kind(f"{_asked(request)}: {status}{why and ': '}{why}", status=status, **facts)
+    return refusal(f"{_asked(request)}: {status}{why and ': '}{why}", status=status, **facts)
 
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {

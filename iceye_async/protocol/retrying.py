@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 
 from attrs import field, frozen
 
-from ..errors import ApiError, IceyeError, RateLimited, TransportError
+from ..errors import ApiError, EmptyAnswer, IceyeError, RateLimited, TransportError
 from .checks import number, validator, whole
 from .requests import Request
 
@@ -48,4 +48,35 @@ def again(request: Request, error: IceyeError) -> bool:
     if isinstance(error, ApiError):
         patient = error.retry_after is None or error.retry_after <= PATIENCE
         return patient and error.status in _AGAIN and (request.repeatable or isinstance(error, RateLimited))
-    return isinstance(error, TransportError) and error.transient and (request.repeatable or not error.sent)
+    if isinstance(error, TransportError):
+        return error.transient and (request.repeatable or not error.sent)
+    return isinstance(error, EmptyAnswer) and request.repeatable
+
+
+class RetryBudget:
+    """How often one client may repeat anything, so that its repeats do not keep a service down that is down.
+
+    A repeat costs 5 of 500, and each answer gives 1 back: a hundred repeats at once, and one in five requests after
+    that. When it is used up, calls fail with their first error, and are as many as they would be without repeats. (The
+    figures are those of the AWS SDKs.)
+    """
+
+    __slots__ = ("_left",)
+
+    FULL = 500
+    COST = 5
+
+    def __init__(self) -> None:
+        self._left = self.FULL
+
+    def spend(self) -> bool:
+        """Pay for one repeat; False where it cannot be paid for."""
+        if self._left < self.COST:
+            return False
+        self._left -= self.COST
+        return True
+
+    def earn(self) -> None:
+        """An answer came."""
+        if self._left < self.FULL:
+            self._left += 1

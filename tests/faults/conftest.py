@@ -59,7 +59,7 @@ class Wire:
         self.latency = 0.05
         self.answer: Callable[[Asked], Said | IceyeError] = lambda asked: (418, {}, b"")
 
-    async def exchange(self, http: Any, method: str, url: Any, *, headers: Any, data: Any = None, **_: Any) -> Reply:
+    async def exchange(self, http: Any, method: str, url: Any, *, headers: Any, data: Any = None, **_: object) -> Reply:
         loop = asyncio.get_running_loop()
         asked = Asked(loop.time(), method, url.raw_path_qs, headers, data)
         self.asked.append(asked)

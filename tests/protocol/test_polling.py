@@ -35,6 +35,7 @@ from iceye_async.protocol.polling import (
     Wait,
     advance,
     begin,
+    oddity,
     timed_out,
 )
 
@@ -1200,3 +1201,51 @@ def test_a_state_is_a_value(wanted, policy, story):
 
         assert repr(advance(before, heard, now, roll)) == repr(after)
         assert repr(before) == shown
+
+
+# --- what a log should know ------------------------------------------------------------------------------------
+
+FORGOT = "the service forgot derivatives that it had listed"
+TOOK_BACK = "the service took back that its listing was complete"
+GAPS = "the service called a listing complete in which files are missing"
+
+
+def oddities(state, *everything):
+    """What is odd about each thing heard."""
+    found = []
+    for heard in everything:
+        after = advance(state, heard, state.due, 0.0)[0]
+        found.append(oddity(state, heard, after))
+        state = after
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heard", "odd"),
+    [
+        ([Nothing(), seen(), listing(206, unmade(VESSELS)), listing(206, some(VESSELS))], [None] * 4),
+        ([listing(206, unmade(VESSELS)), Nothing()], [None, FORGOT]),
+        ([listing(206, unmade(VESSELS)), DOWN, listing(206, unmade(VESSELS))], [None] * 3),
+        ([listing(206, unmade(VESSELS)), listing(206, unmade(AIRCRAFT))], [None, FORGOT]),
+        ([listing(206, unmade(VESSELS)), half_read(206)], [None, None]),
+        ([listing(200, unmade(VESSELS))], [GAPS]),
+        ([listing(200, unmade(VESSELS)), listing(206, unmade(VESSELS))], [GAPS, TOOK_BACK]),
+        ([listing(200, unmade(VESSELS)), Renewed(lambda: (unmade(VESSELS),), False)], [GAPS, TOOK_BACK]),
+        ([listing(200, some(VESSELS))], [None]),
+    ],
+)
+def test_a_service_that_contradicts_itself_is_noticed(heard, odd):
+    assert oddities(start(), *heard) == odd
+
+
+def test_a_listing_without_gaps_that_stays_partial_is_noticed_once():
+    everything = start(wanted=None, policy=evolve(PLAIN, timeout=None))
+
+    odd = oddities(everything, *[listing(206, some(VESSELS))] * 30)
+
+    assert [words for words in odd if words] == ["the service calls a listing partial in which no file is missing"]
+    assert odd.index("the service calls a listing partial in which no file is missing") >= 5
+
+
+def test_a_type_that_is_not_listed_yet_is_nothing_odd():
+    assert not any(oddities(start(wanted=[VESSELS]), *[listing(206, some(AIRCRAFT))] * 30))

@@ -14,6 +14,7 @@ from iceye_async.errors import (
     ApiError,
     BadRequest,
     DecodeError,
+    EmptyAnswer,
     Forbidden,
     IceyeError,
     NotFound,
@@ -695,3 +696,21 @@ def test_any_reply_gives_a_model_or_an_error_of_ours(name, answer):
         known = None
         assert isinstance(found, DerivativeSet | Listing | Nothing | wire.Page | Task) or name == "document"
     assert known is None or "s3cret" not in str(known)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"), [(204, b"", EmptyAnswer), (202, b" \n", EmptyAnswer), (202, b"{}", DecodeError)]
+)
+def test_nothing_at_all_is_told_from_something_else(status, body, kind):
+    failed = error(status, body, requests.get_task("t1"))
+
+    assert type(failed) is kind
+    assert failed.transient is (kind is EmptyAnswer)
+
+
+def test_a_reply_shows_neither_its_headers_nor_its_body():
+    shown = repr(reply(401, b"a token", Authorization="another"))
+
+    assert "401" in shown
+    assert "token" not in shown
+    assert "another" not in shown

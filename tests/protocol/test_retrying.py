@@ -10,6 +10,7 @@ from iceye_async.errors import (
     ApiError,
     BadRequest,
     DecodeError,
+    EmptyAnswer,
     Forbidden,
     NotFound,
     RateLimited,
@@ -21,7 +22,7 @@ from iceye_async.errors import (
     UsageError,
 )
 from iceye_async.protocol.requests import Request, get_task
-from iceye_async.protocol.retrying import PATIENCE, RetryPolicy, again
+from iceye_async.protocol.retrying import PATIENCE, RetryBudget, RetryPolicy, again
 
 GET, POST = get_task("t1"), Request("POST", "/api/tasking/v2/tasks", repeatable=False)
 DOWN = ServerError("down", status=503)
@@ -199,3 +200,42 @@ def test_what_was_repeated_as_often_as_it_may_be_is_not_repeated_once_more():
 
     error.given_up = True
     assert not again(GET, error)
+
+
+# --- the budget ------------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_repeats_are_paid_for_and_no_more():
+    budget = RetryBudget()
+
+    assert sum(budget.spend() for _ in range(1000)) == 100
+
+
+def test_five_answers_pay_for_one_repeat():
+    budget = RetryBudget()
+    while budget.spend():
+        pass
+
+    for _ in range(4):
+        budget.earn()
+    assert not budget.spend()
+
+    budget.earn()
+    assert budget.spend()
+    assert not budget.spend()
+
+
+def test_a_good_day_saves_up_no_more_than_there_was_at_first():
+    budget = RetryBudget()
+    for _ in range(10_000):
+        budget.earn()
+
+    assert sum(budget.spend() for _ in range(1000)) == 100
+
+
+def test_nothing_at_all_is_asked_for_again_but_not_by_a_post():
+    nothing = EmptyAnswer("a 200 without a body")
+
+    assert again(GET, nothing)
+    assert not again(POST, nothing)
+    assert not again(GET, DecodeError("not JSON"))

@@ -1,0 +1,126 @@
+"""What a client tells `on_event` while it works, for metrics: each event once, when it has happened.
+
+    def count(event: Event) -> None:
+        if isinstance(event, Requested):
+            requests.labels(event.host, event.status).observe(event.seconds)
+
+    Client(auth=..., on_event=count)
+
+The callback is a plain function that returns soon, for it is called in the event loop, between two steps. What it
+raises is logged and changes nothing. No event holds a token; hosts and paths come without query.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from attrs import frozen
+
+from .errors import IceyeError
+from .models import DerivativeUpdate
+
+log = logging.getLogger("iceye_async")
+
+
+@frozen(kw_only=True)
+class Requested:
+    """A request to the API, the token endpoint or a link host was answered (`status`), or failed (`error`).
+
+    `seconds` is from sending it to the end of the reply; of a download, to its first bytes.
+    """
+
+    method: str
+    host: str
+    path: str
+    status: int | None
+    error: IceyeError | None
+    seconds: float
+
+
+@frozen(kw_only=True)
+class Retried:
+    """A single call is sent once more after `wait` seconds, because of `error`."""
+
+    method: str
+    path: str
+    wait: float
+    error: IceyeError
+
+
+@frozen(kw_only=True)
+class Throttled:
+    """The service answered 429: nobody asks it for so many seconds."""
+
+    seconds: float
+
+
+@frozen(kw_only=True)
+class TokenRenewed:
+    """There is a new access token, for so many seconds. The first one of a client counts too."""
+
+    expires_in: float
+
+
+@frozen(kw_only=True)
+class Updated:
+    """A wait for derivatives gave an update."""
+
+    task_id: str
+    update: DerivativeUpdate
+
+
+@frozen(kw_only=True)
+class Started:
+    """The link host answered. `asset` is item id and asset key; `size` is in bytes, or None where it is not said."""
+
+    asset: str
+    path: Path
+    size: int | None
+
+
+@frozen(kw_only=True)
+class Progressed:
+    """So many bytes are on disk, under another name than the final one."""
+
+    asset: str
+    path: Path
+    received: int
+    size: int | None
+
+
+@frozen(kw_only=True)
+class Finished:
+    """The file is whole and has its final name. `known` is true where it was there before, and was not fetched."""
+
+    asset: str
+    path: Path
+    size: int
+    sha256: str
+    known: bool = False
+
+
+@frozen(kw_only=True)
+class Failed:
+    """This asset will not come; the others go on."""
+
+    asset: str
+    path: Path
+    error: IceyeError
+
+
+DownloadEvent: TypeAlias = Started | Progressed | Finished | Failed
+Event: TypeAlias = Requested | Retried | Throttled | TokenRenewed | Updated | DownloadEvent
+
+
+class Listener:
+    """Somebody who is told, and who cannot do harm."""
+
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        self._on_event = on_event
+
+    def tell(self, event: Event) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            log.warning("on_event raised", exc_info=True, extra={"event": type(event).__name__})

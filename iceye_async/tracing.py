@@ -1,0 +1,100 @@
+"""OpenTelemetry spans: one for each call, and one in it for each request that it takes.
+
+Only for applications that use OpenTelemetry: where its API was not imported before the client is opened, nothing of it
+is loaded and nothing is spent on it. Queries are never recorded, for they hold the signatures of links, and of errors
+only the class.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, Tracer
+
+_ID = r"(?<=/tasks/)[^/?]+"
+
+
+def tracing() -> "Tracing | None":
+    """The application's tracing, where it has any."""
+    api = sys.modules.get("opentelemetry.trace")
+    return None if api is None else Tracing(api.get_tracer("iceye_async", __version__))
+
+
+class Tracing:
+    """Spans by this tracer. Names and attributes are those of the semantic conventions for HTTP clients."""
+
+    def __init__(self, tracer: "Tracer") -> None:
+        self._tracer = tracer
+
+    @contextmanager
+    def call(self, method: str, path: str) -> Iterator[None]:
+        """The span of a call, with all its repeats: `GET /api/tasking/v2/tasks/{id}/derivatives`."""
+        route = re.sub(_ID, "{id}", path.partition("?")[0])
+        attributes = {"http.request.method": method, "http.route": route}
+        with self._tracer.start_as_current_span(
+            f"{method} {route}", attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except BaseException as error:
+                _failed(span, type(error).__name__)
+                raise
+
+    def requests(self) -> aiohttp.TraceConfig:
+        """Makes aiohttp tell of each request: a span of the kind CLIENT, which ends when the headers are there."""
+        config = aiohttp.TraceConfig()
+        config.on_request_start.append(self._sent)
+        config.on_request_end.append(_answered)
+        config.on_request_exception.append(_broken)
+        return config
+
+    async def _sent(
+        self,
+        session: aiohttp.ClientSession,  # noqa: ARG002 - aiohttp passes it
+        context: SimpleNamespace,
+        request: aiohttp.TraceRequestStartParams,
+    ) -> None:
+        from opentelemetry.trace import SpanKind
+
+        attributes: dict[str, str | int] = {
+            "http.request.method": request.method,
+            "server.address": request.url.host or "",
+            "server.port": request.url.port or 0,
+            "url.full": str(request.url.with_query(None).with_fragment(None).with_user(None)),
+        }
+        context.span = self._tracer.start_span(request.method, kind=SpanKind.CLIENT, attributes=attributes)
+
+
+async def _answered(
+    session: aiohttp.ClientSession,  # noqa: ARG001 - aiohttp passes it
+    context: SimpleNamespace,
+    reply: aiohttp.TraceRequestEndParams,
+) -> None:
+    context.span.set_attribute("http.response.status_code", reply.response.status)
+    if reply.response.status >= 400:
+        _failed(context.span, str(reply.response.status))
+    context.span.end()
+
+
+async def _broken(
+    session: aiohttp.ClientSession,  # noqa: ARG001 - aiohttp passes it
+    context: SimpleNamespace,
+    failure: aiohttp.TraceRequestExceptionParams,
+) -> None:
+    _failed(context.span, type(failure.exception).__name__)
+    context.span.end()
+
+
+def _failed(span: "Span", kind: str) -> None:
+    from opentelemetry.trace import StatusCode
+
+    span.set_attribute("error.type", kind)
+    span.set_status(StatusCode.ERROR)
