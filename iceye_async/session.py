@@ -379,7 +379,7 @@ class Session:
             token = await self._ask_for_token(source)
         else:
             token = await source.token(stale)
-        if self.listener is not None:
+        if self.listener is not None and not isinstance(source, FixedToken):
             from .events import TokenRenewed
 
             self.listener.tell(TokenRenewed(expires_in=token.life))

@@ -182,7 +182,7 @@ def test_a_forgotten_client_says_so_once_and_nobody_else_does(caplog):
             del client
             gc.collect()
 
-    with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.INFO):
+    with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.WARNING):
         warnings.simplefilter("always")
         asyncio.run(forget())
         gc.collect()
