@@ -6,7 +6,6 @@ no scope; a token "typically" lives an hour, and is best renewed five minutes ea
 
 import asyncio
 import base64
-import contextlib
 import copy
 import math
 from collections.abc import Awaitable, Callable
@@ -42,7 +41,9 @@ class Token:
     expires_in: float = _UNSTATED_LIFE
 
     def __attrs_post_init__(self) -> None:
-        check_token(self.value)
+        flaw = _token_flaw(self.value)
+        if flaw is not None:
+            raise UsageError(flaw)
 
     @property
     def life(self) -> float:
@@ -68,15 +69,25 @@ class TokenSource(Protocol):
         ...
 
 
-def check_token(value: object) -> str:
-    """The token, if it can be sent in a header."""
+def token_source(auth: object) -> TokenSource | UsageError:
+    """Where tokens come from; or an error, for a frame to raise that does not hold the token."""
+    if not isinstance(auth, str):
+        if isinstance(auth, TokenSource):
+            return auth
+        return UsageError("auth is an access token, ClientCredentials, or another object with an async token(stale)")
+    flaw = _token_flaw(auth)
+    return FixedToken(auth) if flaw is None else UsageError(flaw)
+
+
+def _token_flaw(value: object) -> str | None:
+    """Why this token cannot be sent in a header, or None where it can."""
     if not isinstance(value, str) or not value:
-        raise UsageError("the access token is empty; pass auth='...' or a TokenSource")
+        return "the access token is empty; pass auth='...' or a TokenSource"
     if value.lower().startswith("bearer "):
-        raise UsageError("give the access token alone, without the word Bearer before it")
+        return "give the access token alone, without the word Bearer before it"
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise UsageError("the access token holds a line break, a space or a character that no header can hold")
-    return value
+        return "the access token holds a line break, a space or a character that no header can hold"
+    return None
 
 
 def check_url(url: str, name: str) -> URL:
@@ -118,22 +129,21 @@ class ClientCredentials:
     """
 
     def __init__(self, token_url: str, client_id: str, client_secret: str) -> None:
+        flaw = _credential_flaw(client_id, "client_id") or _credential_flaw(client_secret, "client_secret")
+        self._secrets = Hidden(basic=_basic(client_id, client_secret) if flaw is None else "", secret=client_secret)
+        # From here on no local holds it: error reporters print the locals of a traceback.
+        del client_secret
+        if flaw is not None:
+            raise UsageError(flaw)
         self._url = check_url(token_url, "token_url")
-        for name, value in (("client_id", client_id), ("client_secret", client_secret)):
-            if not isinstance(value, str) or not value.strip():
-                raise UsageError(f"{name} is empty")
-            if any("\ud800" <= char <= "\udfff" for char in value):
-                raise UsageError(f"{name} is not text in UTF-8")
-        basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
         self._headers = Hidden(
             {
-                "Authorization": f"Basic {basic}",
+                "Authorization": f"Basic {self._secrets['basic']}",
                 "Content-Type": "application/x-www-form-urlencoded",
                 "Accept": "application/json, application/problem+json",
                 "Cache-Control": "no-cache",
             }
         )
-        self._secrets = Hidden(basic=basic, secret=client_secret)
         self.request = Request("POST", self._url.path)
 
     def __repr__(self) -> str:
@@ -174,7 +184,7 @@ class ClientCredentials:
         value = document.get("access_token") if isinstance(document, dict) else None
         message = "the token endpoint answered without an access_token; check token_url"
         if isinstance(value, str):
-            with contextlib.suppress(UsageError):
+            if _token_flaw(value) is None:
                 return Token(value, _seconds(document.get("expires_in")))
             message = "the token endpoint gave a token that no header can hold"
         return DecodeError(message, where=("$.access_token",))
@@ -185,6 +195,16 @@ class ClientCredentials:
         error = replies.error(reply, self.request, self._secrets.values(), step)
         error.args = (f"token endpoint: {error}",)
         return error
+
+
+def _credential_flaw(value: object, name: str) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return f"{name} is empty"
+    return f"{name} is not text in UTF-8" if any("\ud800" <= char <= "\udfff" for char in value) else None
+
+
+def _basic(client_id: str, client_secret: str) -> str:
+    return base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
 
 
 def _seconds(value: object) -> float:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
 
-from .auth import ClientCredentials, TokenSource
+from .auth import ClientCredentials, TokenSource, token_source
 from .clock import Clock
 from .errors import NotPicklable, UsageError
-from .exchange import Route, check_proxy, environment_route
+from .exchange import environment_route, proxied
 from .models import DerivativeType
 from .pending import DerivativeWait
 from .protocol.checks import number, whole
@@ -65,6 +65,13 @@ class Client:
         on_event: "Callable[[Event], None] | None" = None,
         clock: Clock | None = None,
     ) -> None:
+        # First of all: error reporters print the locals of a traceback, and whatever is refused below makes one.
+        source, route = token_source(auth), proxied(proxy, "proxy", ssl)
+        del auth, proxy
+        if isinstance(source, UsageError):
+            raise source
+        if isinstance(route, UsageError):
+            raise route
         for given, kind, name in ((retry, RetryPolicy, "retry"), (poll, PollPolicy, "poll")):
             if not isinstance(given, kind):
                 raise UsageError(f"{name} is a {kind.__name__}, not {type(given).__name__}")
@@ -80,14 +87,14 @@ class Client:
             number(rate_limit, "rate_limit", above=0)
         self._session = Session(
             base_url,
-            auth=auth,
+            source=source,
             http=http,
             link_http=link_http,
             retry=retry,
             rate_limit=rate_limit,
             in_flight=in_flight,
             timeout=timeout,
-            route=Route(check_proxy(proxy, "proxy"), ssl),
+            route=route,
             clock=clock,
             listener=_listener(on_event),
         )

@@ -4,6 +4,7 @@ aiohttp's own errors never get out, not even as a cause: their text holds whole 
 signatures and tokens. Redirects are never followed.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from ssl import SSLContext
@@ -66,24 +67,27 @@ class Route:
 
 def environment_route() -> Route:
     """The proxy that HTTPS_PROXY names, but for the hosts in NO_PROXY. Read once: aiohttp would for each request."""
-    proxies = getproxies_environment()
-    return Route(
-        check_proxy(proxies.get("https"), "HTTPS_PROXY"),
+    proxies = Hidden(getproxies_environment())
+    route = proxied(
+        proxies.get("https"),
+        "HTTPS_PROXY",
         bypass=lambda url: url.scheme != "https" or bool(proxy_bypass_environment(url.host or "", proxies)),
     )
+    if isinstance(route, UsageError):
+        raise route
+    return route
 
 
-def check_proxy(proxy: str | None, name: str) -> str | None:
-    """The proxy, if aiohttp can use it."""
-    if proxy is None:
-        return None
-    try:
-        usable = URL(proxy).scheme in {"http", "https"} and URL(proxy).host is not None
-    except (ValueError, TypeError):
-        usable = False
+def proxied(
+    proxy: str | None, name: str, ssl: SSLContext | None = None, bypass: Callable[[URL], bool] | None = None
+) -> Route | UsageError:
+    """The way through the proxy, where there is one; or an error, for a frame to raise that does not hold it."""
+    usable = proxy is None
+    with contextlib.suppress(ValueError, TypeError):
+        usable = usable or (URL(proxy or "").scheme in {"http", "https"} and URL(proxy or "").host is not None)
     if not usable:
-        raise UsageError(f"{name} is an http or https URL such as 'http://proxy.example:3128'")
-    return proxy
+        return UsageError(f"{name} is an http or https URL such as 'http://proxy.example:3128'")
+    return Route(proxy, ssl, bypass)
 
 
 def new_session(trace_configs: Sequence[aiohttp.TraceConfig] = ()) -> aiohttp.ClientSession:

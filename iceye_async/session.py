@@ -55,7 +55,7 @@ class Session:
         self,
         base_url: str,
         *,
-        auth: str | TokenSource,
+        source: TokenSource,
         http: aiohttp.ClientSession | None,
         link_http: aiohttp.ClientSession | None,
         retry: RetryPolicy,
@@ -70,9 +70,7 @@ class Session:
         if "/api/" in f"{self._base.path}/":
             raise UsageError("base_url is what stands before /api in the API's addresses, such as its host alone")
         self._root = str(self._base).rstrip("/")
-        self._source = FixedToken(auth) if isinstance(auth, str) else auth
-        if not isinstance(self._source, TokenSource):
-            raise UsageError("auth is an access token, ClientCredentials, or another object with an async token(stale)")
+        self._source = source
         self._borrowed, self._borrowed_for_links = http, link_http
         _refuse_default_credentials(http, link_http)
         self._retry_policy = retry

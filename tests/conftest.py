@@ -4,9 +4,15 @@ It also makes aioresponses work with aiohttp 3.14 and later.
 """
 
 import asyncio
+import contextlib
 import inspect
+import logging
+import pickle
+import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import traceback
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,7 +25,9 @@ from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 
-from iceye_async import Client
+import iceye_async
+from iceye_async import Client, IceyeError
+from iceye_async.sandbox import Sandbox
 
 DATA = Path(__file__).parent / "data"
 
@@ -145,7 +153,7 @@ async def connect(service: Script, clock: ManualClock) -> AsyncIterator[Callable
 
         def make(base_url: str = "", **options: Any) -> Client:
             client = Client(
-                base_url or service.url, **{"auth": "a-token", "clock": clock, "rate_limit": None, **options}
+                base_url or service.url, **{"auth": f"{CANARY}-token", "clock": clock, "rate_limit": None, **options}
             )
             stack.push_async_callback(client.close)
             return client
@@ -160,3 +168,92 @@ def closed_port() -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+# --- canaries --------------------------------------------------------------------------------------------------
+
+CANARY = "c4n4ry"
+"""In every secret that the tests give away: tokens, client secrets, signatures of links, passwords of proxies."""
+PACKAGE = str(Path(iceye_async.__file__).parent)
+
+
+class Aviary(logging.Handler):
+    """Everything in which no secret may ever be seen, as text."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.errors: list[IceyeError] = []
+        self.clients: weakref.WeakSet[Client] = weakref.WeakSet()
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(f"logged: {record.getMessage()} {vars(record)} {self.format(record)}")
+
+    def everything(self) -> Iterator[str]:
+        yield from self.seen
+        # The first and the last of thousands that are all alike.
+        for error in [*self.errors[:100], *self.errors[-20:]]:
+            yield f"error: {error} {error!r} {vars(error)}"
+            yield f"pickled: {without_data(error)!r}"
+            yield from frames(error)
+        for client in self.clients:
+            yield f"client: {client!r} {vars(client)} {vars(client._session)} {dir(client)}"
+
+
+def without_data(error: IceyeError) -> bytes:
+    """The pickle, but for what the service listed: links are the data of a model."""
+    facts = {name: fact for name, fact in vars(error).items() if name not in {"latest", "failed"}}
+    return pickle.dumps((error.args, facts))
+
+
+def frames(error: BaseException) -> Iterator[str]:
+    """What an error reporter shows of a traceback: the locals of each of our frames."""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            for name, value in frame.f_locals.items():
+                with contextlib.suppress(Exception):  # it may be half made, or longer than Python prints
+                    yield f"in a traceback: {frame.f_code.co_qualname}, line {line}: {name} = {value!r}"
+
+
+@pytest.fixture(autouse=True)
+def aviary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aviary]:
+    """No secret is logged at any level, and none is in an error, a repr, a traceback or a pickle, in any test."""
+    aviary = Aviary()
+    make_error, make_client = IceyeError.__init__, Client.__init__
+
+    def error_made(self: IceyeError, *args: Any, **facts: Any) -> None:
+        make_error(self, *args, **facts)
+        aviary.errors.append(self)
+
+    def client_made(self: Client, *args: Any, **options: Any) -> None:
+        make_client(self, *args, **options)
+        aviary.clients.add(self)
+
+    monkeypatch.setattr(IceyeError, "__init__", error_made)
+    monkeypatch.setattr(Client, "__init__", client_made)
+    hex_digits, safe = secrets.token_hex, secrets.token_urlsafe
+    monkeypatch.setattr("secrets.token_hex", lambda length=None: CANARY + hex_digits(length))
+    monkeypatch.setattr("secrets.token_urlsafe", lambda length=None: CANARY + safe(length))
+    sign = Sandbox._signature
+    monkeypatch.setattr(Sandbox, "_signature", lambda *parts: CANARY + sign(*parts))
+    log = logging.getLogger("iceye_async")
+    monkeypatch.setattr(log, "level", logging.DEBUG)
+    log.manager._clear_cache()
+    for name in ("iceye_async", "asyncio", "backoff"):
+        logging.getLogger(name).addHandler(aviary)
+    yield aviary
+    for name in ("iceye_async", "asyncio", "backoff"):
+        logging.getLogger(name).removeHandler(aviary)
+    found = [text[:400] for text in aviary.everything() if CANARY in text]
+    aviary.errors.clear()
+    assert not found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """No secret is printed by any test."""
+    report = yield
+    if report.passed and any(CANARY in text for name, text in report.sections if "log" not in name):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} printed a secret"
+    return report

@@ -137,7 +137,8 @@ def _text(reply: Reply) -> bytes:
 
 
 def _placed(error: DecodeError, reply: Reply) -> DecodeError:
-    """The error with what only the reply knows."""
+    """The error with what only the reply knows, and without the frames that hold the body."""
+    error.__traceback__ = None
     kind = reply.headers.get("Content-Type", "")
     hint = f"; its type is {clean(kind, 60)!r}, a proxy may have answered" if "html" in kind.lower() else ""
     return type(error)(f"{error}{hint}", where=error.where, **_facts(reply))

@@ -37,7 +37,7 @@ def bearers(service):
 def client(connect, service):
     """A client that signs in at the scripted token endpoint."""
     service.answers(LOOK, NONE_YET)
-    return connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "a-secret"), in_flight=2000)
+    return connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "c4n4ry-secret"), in_flight=2000)
 
 
 async def test_the_token_request_is_as_documented(client, service):
@@ -47,7 +47,7 @@ async def test_the_token_request_is_as_documented(client, service):
 
     (asked,) = service.asked("/token")
     assert asked.method == "POST"
-    assert asked.headers["Authorization"] == "Basic " + base64.b64encode(b"an-id:a-secret").decode()
+    assert asked.headers["Authorization"] == "Basic " + base64.b64encode(b"an-id:c4n4ry-secret").decode()
     assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert parse_qs(asked.body.decode()) == {"grant_type": ["client_credentials"]}
     assert bearers(service) == ["Bearer one"]
@@ -56,7 +56,7 @@ async def test_the_token_request_is_as_documented(client, service):
 async def test_credentials_alone_can_be_asked_for_a_token(service):
     service.answers("/token", token("one", 1800))
 
-    got = await ClientCredentials(f"{service.url}/token", "an-id", "a-secret").token()
+    got = await ClientCredentials(f"{service.url}/token", "an-id", "c4n4ry-secret").token()
 
     assert (got.value, got.expires_in) == ("one", 1800)
 
@@ -268,7 +268,7 @@ async def test_a_token_request_is_not_redirected(client, service, other):
 
 
 async def test_a_token_endpoint_out_of_reach_is_a_transport_error(connect, service, clock, closed_port):
-    client = connect(auth=ClientCredentials(f"{closed_port}/token", "an-id", "a-secret"))
+    client = connect(auth=ClientCredentials(f"{closed_port}/token", "an-id", "c4n4ry-secret"))
 
     with pytest.raises(TransportError):
         await client.derivatives.get("t1")
@@ -301,7 +301,7 @@ async def test_a_fixed_token_that_is_refused_is_not_sent_again(connect, service)
     service.answers(LOOK, (401, {}, b""))
 
     with pytest.raises(Unauthorized):
-        await connect(auth="a-token").derivatives.get("t1")
+        await connect(auth="c4n4ry-token").derivatives.get("t1")
 
     assert len(service.requests) == 1
 
@@ -378,7 +378,7 @@ async def test_a_source_that_gives_no_token_is_an_error_of_ours(connect, service
 
 async def test_a_throttled_token_endpoint_is_left_alone_by_everybody(connect, service, clock):
     service.answers("/token", (429, {"Retry-After": "600"}, b""))
-    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "a-secret"))
+    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "c4n4ry-secret"))
 
     for _ in range(5):
         with pytest.raises(RateLimited) as caught:
@@ -391,7 +391,7 @@ async def test_a_throttled_token_endpoint_is_left_alone_by_everybody(connect, se
 async def test_a_renewal_that_was_cancelled_before_it_began_does_not_wedge_the_client(connect, service):
     service.answers("/token", (200, {}, b'{"access_token": "a", "expires_in": 3600}'))
     service.answers("/api/tasking/v2/tasks/t1/derivatives", (200, {}, b'{"data": []}'))
-    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "a-secret"))
+    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "c4n4ry-secret"))
     before = asyncio.all_tasks()
     call = asyncio.create_task(client.derivatives.get("t1"))
     await asyncio.sleep(0)

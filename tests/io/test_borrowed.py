@@ -48,7 +48,7 @@ async def test_the_settings_of_a_borrowed_session_do_not_matter(connect, service
 
     assert caught.value.code == "not_found"
     for heard in service.requests:
-        assert heard.headers.getall("Authorization") == ["Bearer a-token"]
+        assert heard.headers.getall("Authorization") == ["Bearer c4n4ry-token"]
         assert "json" in heard.headers["Accept"]
         assert heard.headers["Cache-Control"] == "no-cache"
 
@@ -76,7 +76,7 @@ async def test_the_settings_of_a_borrowed_link_session_do_not_matter(connect, ot
 async def test_a_cookie_in_a_borrowed_link_session_does_not_reach_the_link_host(connect, other, tmp_path):
     other.answers("/a.geojson", (200, {}, b"{}"))
     jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(cookie_jar=jar, cookies={"session": "a-secret"}) as link_http:
+    async with aiohttp.ClientSession(cookie_jar=jar, cookies={"session": "c4n4ry-secret"}) as link_http:
         # Refusing such a session would do as well.
         with contextlib.suppress(UsageError):
             await connect(link_http=link_http).download(found(f"{other.url}/a.geojson"), tmp_path)

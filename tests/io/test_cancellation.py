@@ -53,7 +53,7 @@ def client(connect, service):
     """One request at a time, so that a lost place would block the next call for ever."""
     service.answers("/token", TOKEN)
     service.answers(LOOK, ALL)
-    auth = ClientCredentials(f"{service.url}/token", "an-id", "a-secret")
+    auth = ClientCredentials(f"{service.url}/token", "an-id", "c4n4ry-secret")
     return lambda: connect(auth=auth, in_flight=1, rate_limit=2)
 
 

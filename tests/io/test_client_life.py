@@ -35,7 +35,7 @@ async def test_close_may_be_called_any_number_of_times(connect, service):
 
 
 async def test_a_client_that_was_never_used_can_be_closed():
-    await Client(auth="a-token").close()
+    await Client(auth="c4n4ry-token").close()
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -85,7 +85,7 @@ async def test_what_was_begun_before_the_close_cannot_go_on_after_it(connect, se
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_another_event_loop_is_refused(call):
-    client = Client("https://api.example", auth="a-token")
+    client = Client("https://api.example", auth="c4n4ry-token")
 
     async def use():
         with aioresponses() as mocked:
@@ -111,7 +111,7 @@ async def test_closing_ends_a_call_under_way_with_a_state_error(connect, service
 
     service.answers(LOOK, hang if what == "answer" else NONE_YET)
     service.answers("/token", hang)
-    auth = "a-token" if what == "answer" else ClientCredentials(f"{service.url}/token", "id", "secret")
+    auth = "c4n4ry-token" if what == "answer" else ClientCredentials(f"{service.url}/token", "id", "secret")
     client = connect(auth=auth)
     call = asyncio.create_task(client.derivatives.get("t1"))
     await arrived.wait()
@@ -127,7 +127,7 @@ def test_a_forgotten_client_warns_and_names_the_fix():
     async def forget():
         # The HTTP session is borrowed, so that only the client is forgotten.
         async with aiohttp.ClientSession() as http:
-            client = Client("https://api.example", auth="a-token", http=http)
+            client = Client("https://api.example", auth="c4n4ry-token", http=http)
             with aioresponses() as mocked:
                 mocked.get(f"https://api.example{LOOK}", body=b'{"data": []}')
                 await client.derivatives.get("t1")
@@ -141,7 +141,7 @@ def test_a_forgotten_client_warns_and_names_the_fix():
 
 
 def test_a_client_that_was_never_opened_need_not_be_closed():
-    Client("https://api.example", auth="a-token")
+    Client("https://api.example", auth="c4n4ry-token")
     gc.collect()
 
 
@@ -149,9 +149,9 @@ def test_a_client_that_was_never_opened_need_not_be_closed():
 @pytest.mark.parametrize(
     "thing",
     [
-        Client("https://api.example", auth="a-token"),
-        ClientCredentials("https://id.example/token", "an-id", "a-secret"),
-        Token("a-token"),
+        Client("https://api.example", auth="c4n4ry-token"),
+        ClientCredentials("https://id.example/token", "an-id", "c4n4ry-secret"),
+        Token("c4n4ry-token"),
     ],
     ids=lambda thing: type(thing).__name__,
 )
@@ -159,8 +159,8 @@ def test_what_holds_a_secret_is_not_pickled_or_copied(thing, duplicate):
     with pytest.raises(UsageError) as caught:
         duplicate(thing)
 
-    assert "a-token" not in str(caught.value)
-    assert "a-secret" not in str(caught.value)
+    assert "c4n4ry-token" not in str(caught.value)
+    assert "c4n4ry-secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -181,4 +181,4 @@ def test_what_holds_a_secret_is_not_pickled_or_copied(thing, duplicate):
 )
 def test_an_option_that_makes_no_sense_is_refused(option):
     with pytest.raises(UsageError):
-        Client("https://api.example", auth="a-token", **option)
+        Client("https://api.example", auth="c4n4ry-token", **option)

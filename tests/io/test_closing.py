@@ -177,7 +177,7 @@ def test_a_forgotten_client_says_so_once_and_nobody_else_does(caplog):
         app = web.Application()
         app.router.add_get(LOOK, answer)
         async with TestServer(app) as server:
-            client = Client(str(server.make_url("")), auth="a-token")
+            client = Client(str(server.make_url("")), auth="c4n4ry-token")
             await client.derivatives.get("t1")
             del client
             gc.collect()

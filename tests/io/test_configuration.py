@@ -59,15 +59,15 @@ ALLOWED = ["https://platform.iceye.com", "http://127.0.0.1:8000", "http://localh
 @pytest.mark.parametrize("url", REFUSED)
 def test_an_address_that_would_show_the_token_or_is_none_is_refused(url):
     with pytest.raises(UsageError, match="base_url"):
-        Client(url, auth="a-token")
+        Client(url, auth="c4n4ry-token")
     with pytest.raises(UsageError, match="token_url"):
-        ClientCredentials(url, "an-id", "a-secret")
+        ClientCredentials(url, "an-id", "c4n4ry-secret")
 
 
 @pytest.mark.parametrize("url", ALLOWED)
 def test_https_and_this_machine_are_fine(url):
-    Client(url, auth="a-token")
-    ClientCredentials(url, "an-id", "a-secret")
+    Client(url, auth="c4n4ry-token")
+    ClientCredentials(url, "an-id", "c4n4ry-secret")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,9 @@ def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(token):
         assert not token or token not in str(caught.value)
 
 
-@pytest.mark.parametrize("auth", [None, 7, b"a-token", object(), {"token": "a"}], ids=lambda auth: type(auth).__name__)
+@pytest.mark.parametrize(
+    "auth", [None, 7, b"c4n4ry-token", object(), {"token": "a"}], ids=lambda auth: type(auth).__name__
+)
 def test_what_is_no_way_to_sign_in_is_refused(auth):
     with pytest.raises(UsageError):
         Client(auth=auth)
@@ -203,7 +205,7 @@ async def test_a_client_made_by_hand_does_not_look_at_the_environment(environmen
     environment({"HTTPS_PROXY": url, "HTTP_PROXY": url, "http_proxy": url})
     service.answers("/api/tasking/v2/tasks/t1/derivatives", (200, {}, b'{"data": []}'))
 
-    await ask(Client(service.url, auth="a-token"))
+    await ask(Client(service.url, auth="c4n4ry-token"))
 
     assert not lines
 
@@ -222,7 +224,7 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(environment, va
 )
 def test_what_cannot_work_is_refused_when_the_client_is_made(option, wrong):
     with pytest.raises(UsageError, match=option):
-        Client("https://api.example", auth="a-token", **{option: wrong})
+        Client("https://api.example", auth="c4n4ry-token", **{option: wrong})
 
 
 @pytest.mark.parametrize(
@@ -230,4 +232,4 @@ def test_what_cannot_work_is_refused_when_the_client_is_made(option, wrong):
 )
 def test_an_address_that_would_lead_elsewhere_is_refused(address):
     with pytest.raises(UsageError, match="base_url"):
-        Client(address, auth="a-token")
+        Client(address, auth="c4n4ry-token")

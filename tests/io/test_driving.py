@@ -215,7 +215,7 @@ async def test_in_a_task_group(connect, service):
 
 
 def test_in_asyncio_run():
-    client = Client("https://api.example", auth="a-token")
+    client = Client("https://api.example", auth="c4n4ry-token")
     with aioresponses() as mocked:
         mocked.get(f"https://api.example{LOOK}", status=ALL[0], body=ALL[2])
         found = asyncio.run(client.await_derivatives("t1"))

@@ -38,7 +38,7 @@ async def test_each_request_carries_the_token_and_asks_for_fresh_json(connect, s
     await client.derivatives.get("t1")
 
     for heard in service.requests:
-        assert heard.headers.getall("Authorization") == ["Bearer a-token"]
+        assert heard.headers.getall("Authorization") == ["Bearer c4n4ry-token"]
         assert "application/json" in heard.headers["Accept"]
         assert "application/problem+json" in heard.headers["Accept"]
         assert heard.headers["Cache-Control"] == "no-cache"

@@ -67,7 +67,7 @@ async def test_a_request_without_a_reply_is_marked(connect, closed_port, spans):
 
 
 async def test_each_look_of_a_wait_is_a_call(connect, service, spans):
-    entry = {"id": "d", "derivativeProductType": "V", "assets": [{"href": "https://l.example/f?Signature=s"}]}
+    entry = {"id": "d", "derivativeProductType": "V", "assets": [{"href": "https://l.example/f?Signature=c4n4ry"}]}
     service.answers(LOOK, (206, {}, b'{"data": []}'), (200, {}, json.dumps({"data": [entry]}).encode()))
 
     await connect().await_derivatives("t1")
@@ -76,11 +76,13 @@ async def test_each_look_of_a_wait_is_a_call(connect, service, spans):
 
 
 async def test_the_token_and_the_links_are_recorded_without_secrets(connect, service, other, spans, tmp_path):
-    service.answers("/token", (200, {}, b'{"access_token": "tok-4711"}'))
+    service.answers("/token", (200, {}, b'{"access_token": "c4n4ry-tok"}'))
     service.answers(f"{TASK}/products", (200, {}, b'{"data": [], "cursor": "cur-99"}'), (200, {}, b'{"data": []}'))
     other.answers("/f", (200, {}, b"x"))
-    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "sec-0815"))
-    found = Derivative(id="d", type="V", task_id="t1", assets=(DerivativeAsset(href=f"{other.url}/f?Signature=sig"),))
+    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "c4n4ry-sec"))
+    found = Derivative(
+        id="d", type="V", task_id="t1", assets=(DerivativeAsset(href=f"{other.url}/f?Signature=c4n4ry"),)
+    )
 
     await client.products.list("t1")
     await client.download(found, tmp_path)
@@ -89,7 +91,7 @@ async def test_the_token_and_the_links_are_recorded_without_secrets(connect, ser
     assert f"{other.url}/f" in recorded
     assert "POST /token" in recorded
     assert not [
-        secret for secret in ("tok-4711", "sec-0815", "sig", "cur-99", "?", "Authorization") if secret in recorded
+        secret for secret in ("c4n4ry-tok", "c4n4ry-sec", "sig", "cur-99", "?", "Authorization") if secret in recorded
     ]
 
 
