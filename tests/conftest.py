@@ -96,6 +96,13 @@ class Script:
         """The requests to this path."""
         return [heard for heard in self.requests if heard.target.partition("?")[0] == path]
 
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        server = self._runner.server
+        assert server is not None
+        return len(server.connections)
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append(Heard(request.method, request.raw_path, request.headers, body, self._clock.now()))
@@ -112,6 +119,7 @@ class Script:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self._runner = runner
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         return runner
 
@@ -192,7 +200,7 @@ class Aviary(logging.Handler):
     def everything(self) -> Iterator[str]:
         yield from self.seen
         # The first and the last of thousands that are all alike.
-        for error in [*self.errors[:100], *self.errors[-20:]]:
+        for error in [*self.errors[:100], *self.errors[100:][-20:]]:
             yield f"error: {error} {error!r} {vars(error)}"
             yield f"pickled: {without_data(error)!r}"
             yield from frames(error)
@@ -257,3 +265,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} printed a secret"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests counted: `record_property("variants tried", 1000)` in several tests is one line with the sum."""
+    counted: dict[str, int] = {}
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties if report.when == "call" else ():
+            counted[name] = counted.get(name, 0) + int(value)
+    for name, total in sorted(counted.items()):
+        terminalreporter.write_line(f"{name}: {total:,}")

@@ -48,9 +48,10 @@ class Writers:
         try:
             return await asyncio.shield(future)
         finally:
-            if not future.done():
-                # A cancelled write is not undone: only when it is over may its file be closed.
-                await asyncio.wait([future])
+            # A write is not undone by cancelling it, once or twice: only when it is over may its file be closed.
+            while not future.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([future])
 
     async def close(self) -> None:
         """Join the threads."""
