@@ -16,7 +16,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from .clock import Clock
-from .errors import DecodeError, IceyeError, NotPicklable, RateLimited, StateError, TransportError, UsageError
+from .errors import ApiError, DecodeError, IceyeError, NotPicklable, RateLimited, StateError, TransportError, UsageError
 from .exchange import Hidden, Route, Witness, exchange, new_session
 from .protocol import replies
 from .protocol.links import is_local
@@ -26,6 +26,7 @@ from .watch import Watch
 
 _UNSTATED_LIFE = 300.0
 """Seconds that a token is taken to live where its answer does not say so in a way that makes sense."""
+_LONGEST_LIFE = 30 * 86_400.0
 _EARLY = 300.0
 _FAREWELL = 3.0
 """Seconds that closing waits for a renewal to stop."""
@@ -49,7 +50,7 @@ class Token:
     def life(self) -> float:
         """`expires_in`, where it makes sense."""
         seconds = self.expires_in
-        return seconds if 0 < seconds < math.inf else _UNSTATED_LIFE
+        return min(seconds, _LONGEST_LIFE) if 0 < seconds < math.inf else _UNSTATED_LIFE
 
     @property
     def useful(self) -> float:
@@ -144,10 +145,12 @@ class ClientCredentials:
                 "Cache-Control": "no-cache",
             }
         )
-        self.request = Request("POST", self._url.path)
+        self.request = Request("POST", self._url.path, absent=ApiError)
 
     def __repr__(self) -> str:
-        return f"ClientCredentials({str(self._url.origin())!r}, ...)"
+        # An error reporter may show it before it is made, where it was refused.
+        origin = str(self._url.origin()) if hasattr(self, "_url") else "refused"
+        return f"ClientCredentials({origin!r}, ...)"
 
     def __reduce__(self) -> NoReturn:
         raise NotPicklable("ClientCredentials hold a secret and are not pickled; make them where they are used")
@@ -212,7 +215,7 @@ def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return _UNSTATED_LIFE
     try:
-        return min(float(value), 30 * 86_400.0)
+        return float(value)
     except (ValueError, OverflowError):
         return _UNSTATED_LIFE
 
@@ -233,7 +236,6 @@ class Bearer:
         self._renew_at = 0.0
         self._ends_at = 0.0
         self._renewal: asyncio.Task[Token] | None = None
-        self._renewed_for: Token | None = None
         self._refusal: RateLimited | None = None
         self._refused_until = 0.0
 
@@ -261,7 +263,7 @@ class Bearer:
 
     async def instead_of(self, refused: Token) -> Token:
         """A token other than the one that the service refused, from one renewal for all whom it refused."""
-        if self._token is not None and (self._token is not refused or self._renewed_for is refused):
+        if self._token is not None and self._token is not refused:
             return self._token
         return await self._renewed(refused)
 
@@ -290,8 +292,10 @@ class Bearer:
         try:
             token = _checked(await self._get(None if stale is None else stale.value))
             now = self._clock.now()
-            self._token, self._renew_at, self._ends_at = token, now + token.useful, now + token.life
-            self._renewed_for = stale
+            # A new object for each renewal, also where its source gave the same token again: who was refused with the
+            # one before it sees that it was renewed meanwhile, and does not renew it once more.
+            self._token = Token(token.value, token.expires_in)
+            self._renew_at, self._ends_at = now + token.useful, now + token.life
             self._refusal = None
         except RateLimited as error:
             # Nobody asks again before the service allows it, whoever it was said to.
@@ -304,7 +308,7 @@ class Bearer:
             message = f"the token source failed with {type(error).__name__}, which hangs on this error as its cause"
             kind = TransportError if isinstance(error, OSError) else IceyeError
             raise kind(message) from error
-        return token
+        return self._token
 
     async def close(self) -> None:
         """Stop a renewal that is under way."""

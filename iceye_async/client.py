@@ -190,16 +190,20 @@ class Client:
         return Download(self._session, self._writers, thing, Path(to), chosen, overwrite=overwrite)
 
     def __repr__(self) -> str:
-        return f"<Client of {self._session.origin}>"
+        # An error reporter may show it before it is made, where it was refused.
+        return f"<Client of {self._session.origin}>" if hasattr(self, "_session") else "<Client, refused>"
 
     def __reduce__(self) -> NoReturn:
         raise NotPicklable("a Client holds a secret and connections and is not pickled; make one where it is used")
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         session = getattr(self, "_session", None)
-        if session is not None and session.is_open:
+        if session is None:
+            return
+        forgotten = session.is_open
+        session.abandon()
+        if forgotten:
             message = f"{self!r} was not closed; use `async with Client(...)` or `await client.close()`"
-            session.abandon()
             _warn(message, ResourceWarning, stacklevel=2, source=self)
 
 

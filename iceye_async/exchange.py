@@ -26,6 +26,8 @@ BODY_CAP = 64 * 1024 * 1024
 STALL = 60.0
 """Seconds without a byte after which a download is taken for dead."""
 
+LINK_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=STALL, sock_connect=30.0, sock_read=STALL)
+"""`connect` is what bounds a proxy that takes a request to connect and never answers it."""
 _UNBOUNDED = aiohttp.ClientTimeout(total=None, sock_connect=None)
 FOREIGN: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError, RuntimeError, EOFError)
 
@@ -106,7 +108,7 @@ def new_link_session(trace_configs: Sequence[aiohttp.TraceConfig] = ()) -> aioht
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=STALL),
+        timeout=LINK_TIMEOUT,
         trust_env=False,
         trace_configs=list(trace_configs),
         auto_decompress=False,

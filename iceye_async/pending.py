@@ -45,6 +45,7 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
     __slots__ = ("_busy", "_driven", "_inner", "_owner")
 
     def __init__(self) -> None:
+        """Last of all: what was refused before this was never there to be driven, and can still be shown."""
         self._driven = False
         self._busy = False
         self._inner: Coroutine[Any, Any, R] | None = None
@@ -163,8 +164,6 @@ class Pages(Pending[tuple[I, ...], I]):
     def __init__(
         self, session: Session, request: Callable[[str | None], Request], read: Callable[[Reply], Page]
     ) -> None:
-        session.check()
-        super().__init__()
         self._session = session
         self._request = request
         self._read = read
@@ -174,6 +173,8 @@ class Pages(Pending[tuple[I, ...], I]):
         self._cursor: str | None = None
         self._seen: set[str | None] = set()
         self._end: Exception | None = None
+        session.check()
+        super().__init__()
 
     def __repr__(self) -> str:
         return f"<pages of {self._request(None).path}: {len(self._items)} items so far>"
@@ -226,9 +227,6 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
     )
 
     def __init__(self, session: Session, task_id: str, wanted: tuple[str, ...] | None, policy: PollPolicy) -> None:
-        session.check()
-        self._request = requests.look_for_derivatives(task_id)
-        super().__init__()
         self._session = session
         self._task_id = task_id
         self._wanted = wanted
@@ -237,6 +235,9 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         self._end: Exception | None = None
         self._noted: frozenset[str] = frozenset()
         self._outline: replies.Outline | None = None
+        self._request = requests.look_for_derivatives(task_id)
+        session.check()
+        super().__init__()
 
     def __repr__(self) -> str:
         update = self.latest

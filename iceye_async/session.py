@@ -46,6 +46,8 @@ _HEADERS = {
     "User-Agent": USER_AGENT,
 }
 _UNTRACED = contextlib.nullcontext()
+_OF_THE_PARENT: list[aiohttp.ClientSession] = []
+"""In a process that was forked: what its parent has open."""
 
 
 class Session:
@@ -120,21 +122,24 @@ class Session:
 
     def open(self) -> aiohttp.ClientSession:
         """The HTTP session for the API, made at first use."""
-        if self._http is None or self._closed or _running_loop() is not self._loop:
+        if self._http is None or self._closed or _running_loop() is not self._loop or os.getpid() != self._process:
             self.check()
             self._loop = asyncio.get_running_loop()
             self._tracing = tracing()
             self._http = new_session(self._trace_configs()) if self._borrowed is None else self._borrowed
         return self._http
 
-    def open_links(self) -> aiohttp.ClientSession:
-        """The HTTP session for signed links: without cookies, token and default headers."""
+    def open_links(self, url: URL) -> aiohttp.ClientSession:
+        """The HTTP session for this signed link: without cookies, token and default headers."""
         self.open()
         if self._links is None:
             borrowed = self._borrowed_for_links
+            if borrowed is not None and any(True for _ in borrowed.cookie_jar):
+                raise UsageError("link_http= holds cookies, which may go to the link host; give it a DummyCookieJar")
             self._links = new_link_session(self._trace_configs()) if borrowed is None else borrowed
-        if self._borrowed_for_links is not None and any(True for _ in self._links.cookie_jar):
-            raise UsageError("link_http= holds cookies, which may go to the link host; give it a DummyCookieJar")
+        if self._borrowed_for_links is not None and url.host is not None:
+            # What a link host has set since. aiohttp would send it, and a request cannot say no.
+            self._links.cookie_jar.clear_domain(url.host)
         return self._links
 
     @property
@@ -144,10 +149,14 @@ class Session:
 
     async def close(self) -> None:
         """End what was opened here. What was borrowed stays open."""
-        self._closed = True
-        if os.getpid() != self._process:
-            # The connections are those of the process that opened them.
+        here = os.getpid() == self._process
+        if not here or (self._loop is not None and _running_loop() is not self._loop):
+            if here and self._loop is not None and self._loop.is_running():
+                raise StateError("the client belongs to another event loop, which is running; close it there")
+            # Its loop has ended, or is that of the parent of this process: nothing can be awaited in it any more.
+            self.abandon()
             return
+        self._closed = True
         await self._bearer.close()
         self._watch.close()
         for opened in self._opened():
@@ -159,6 +168,10 @@ class Session:
         aiohttp would say of each session and connector that it was not closed; that was said once, with what to do.
         """
         self._closed = True
+        if os.getpid() != self._process:
+            # Closed here, they would be taken from the parent, which shares them: they stay as they are, for good.
+            _OF_THE_PARENT.extend(self._opened())
+            return
         if self._loop is None or not (self._loop.is_closed() or _running_loop() is self._loop):
             return
         for opened in self._opened():

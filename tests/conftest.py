@@ -28,6 +28,7 @@ from aiohttp.streams import StreamReader
 import iceye_async
 from iceye_async import Client, IceyeError
 from iceye_async.sandbox import Sandbox
+from iceye_async.session import Session
 
 DATA = Path(__file__).parent / "data"
 
@@ -191,7 +192,7 @@ class Aviary(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.errors: list[IceyeError] = []
-        self.clients: weakref.WeakSet[Client] = weakref.WeakSet()
+        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self.seen: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -204,8 +205,8 @@ class Aviary(logging.Handler):
             yield f"error: {error} {error!r} {vars(error)}"
             yield f"pickled: {without_data(error)!r}"
             yield from frames(error)
-        for client in self.clients:
-            yield f"client: {client!r} {vars(client)} {vars(client._session)} {dir(client)}"
+        for session in self.sessions:
+            yield f"session: {session!r} {vars(session)} {vars(session._source)} {vars(session.route)}"
 
 
 def without_data(error: IceyeError) -> bytes:
@@ -227,18 +228,18 @@ def frames(error: BaseException) -> Iterator[str]:
 def aviary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aviary]:
     """No secret is logged at any level, and none is in an error, a repr, a traceback or a pickle, in any test."""
     aviary = Aviary()
-    make_error, make_client = IceyeError.__init__, Client.__init__
+    make_error, open_session = IceyeError.__init__, Session.open
 
     def error_made(self: IceyeError, *args: Any, **facts: Any) -> None:
         make_error(self, *args, **facts)
         aviary.errors.append(self)
 
-    def client_made(self: Client, *args: Any, **options: Any) -> None:
-        make_client(self, *args, **options)
-        aviary.clients.add(self)
+    def session_opened(self: Session) -> aiohttp.ClientSession:
+        aviary.sessions.add(self)
+        return open_session(self)
 
     monkeypatch.setattr(IceyeError, "__init__", error_made)
-    monkeypatch.setattr(Client, "__init__", client_made)
+    monkeypatch.setattr(Session, "open", session_opened)
     hex_digits, safe = secrets.token_hex, secrets.token_urlsafe
     monkeypatch.setattr("secrets.token_hex", lambda length=None: CANARY + hex_digits(length))
     monkeypatch.setattr("secrets.token_urlsafe", lambda length=None: CANARY + safe(length))

@@ -13,7 +13,7 @@ from yarl import URL
 
 from ..errors import DecodeError, DownloadError, IceyeError, IntegrityError, LinkExpired, NotFound, StateError
 from ..events import DownloadEvent, Failed, Finished, Progressed, Started
-from ..exchange import FOREIGN, STALL, translated
+from ..exchange import FOREIGN, LINK_TIMEOUT, STALL, translated
 from ..pending import Pending
 from ..protocol import requests
 from ..protocol.links import mask, refusal
@@ -39,16 +39,8 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
         *,
         overwrite: bool,
     ) -> None:
-        session.check()
         self._transfer: _Transfer | None = None
         self._queue: deque[Wish] | None = None
-        if isinstance(thing, str):
-            requests.get_task(thing)
-            self._thing: str | tuple[Item, ...] = thing
-        else:
-            self._thing = plan.items(thing)
-            plan.chosen(plan.wishes(self._thing), keys)
-        super().__init__()
         self._session = session
         self._writers = writers
         self._folder = folder
@@ -58,6 +50,14 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
         self._finished: list[Finished] = []
         self._failed: dict[str, IceyeError] = {}
         self._end: Exception | None = None
+        session.check()
+        if isinstance(thing, str):
+            requests.get_task(thing)
+            self._thing: str | tuple[Item, ...] = thing
+        else:
+            self._thing = plan.items(thing)
+            plan.chosen(plan.wishes(self._thing), keys)
+        super().__init__()
 
     def __repr__(self) -> str:
         left = "nothing asked yet" if self._queue is None else f"{len(self._finished)} of {self._total} files"
@@ -177,7 +177,7 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
         # Byte for byte as given: re-quoted, the signature would not hold.
         url = URL(wish.href, encoded=True)
         began = time.monotonic()
-        http = self._session.open_links()
+        http = self._session.open_links(url)
         failure: IceyeError | None = None
         try:
             with self._session.stay():
@@ -187,7 +187,7 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=False,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=STALL),
+                    timeout=LINK_TIMEOUT,
                     **self._session.route.options(url),
                 )
         except StateError as error:

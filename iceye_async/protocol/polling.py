@@ -59,6 +59,7 @@ _DECISION = 20 * 60.0
 """A RECEIVED task is decided "within about 20 minutes" (API page "Get a task")."""
 _UNIMAGED_SLOWER = 5
 """While the task is not imaged, at least its processing lies ahead (an hour at the median), so looks are rarer."""
+_FORGOT = "the service forgot derivatives that it had listed"
 _LONG_QUIET = 10
 """Looks without news after which it is odd that a listing without gaps is still partial."""
 _TASK_RARER = 4
@@ -73,6 +74,9 @@ class PollPolicy:
     `spread` of itself; news sets it back to `first`. Before a task is imaged the pauses follow the task instead: at
     most 6 h before its acquisition window opens, and up to five times the ceiling in it. `timeout` bounds the whole
     wait (None: no bound); the default is the 14 days that an acquisition may lie ahead, and two for the processing.
+    It is counted on the client's clock, which is monotonic: setting the wall clock changes nothing, and whether the
+    time that a machine sleeps counts is for its system to say (on Linux it does not). A wait that wakes after its
+    deadline looks once more, unless so many do that its turn would come more than two seconds later.
     `setbacks` is how many failures in a row are endured; the default outlasts an outage of 30 minutes.
     """
 
@@ -409,14 +413,16 @@ def _setback(state: PollState, error: IceyeError, now: float, roll: float) -> Ad
 def oddity(before: PollState, heard: Heard, after: PollState) -> str | None:
     """What the service said that contradicts itself or what it said before: words for a log, or None."""
     if before.latest is not None:
-        if isinstance(heard, Nothing):
-            return "the service forgot derivatives that it had listed"
+        if isinstance(heard, Nothing) and before.known:
+            return _FORGOT
         if isinstance(heard, Listing | Renewed) and before.latest.derivatives.final and not heard.final:
             return "the service took back that its listing was complete"
     if isinstance(heard, Listing):
-        ids = {entry.id for entry in heard.derivatives}
-        if any(entry.id not in ids for entry in before.known) and heard.unread is None:
-            return "the service forgot derivatives that it had listed"
+        listed = {entry.id: entry for entry in heard.derivatives}
+        if any(entry.id not in listed for entry in before.known) and heard.unread is None:
+            return _FORGOT
+        if any(entry.assets and entry.id in listed and not listed[entry.id].assets for entry in before.known):
+            return "the service took back files that it had listed"
         if heard.final and not all(entry.assets for entry in heard.derivatives):
             return "the service called a listing complete in which files are missing"
     latest = after.latest

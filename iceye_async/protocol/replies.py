@@ -38,6 +38,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 _NEXT_STEP: Mapping[int, str] = {
     401: "check the credentials; a fixed access token lives an hour at most",
     403: "the credentials are good, but this contract or customer does not allow it",
+    407: "the proxy wants a user name and a password; check proxy=",
     429: "lower rate_limit, or wait for the time on .retry_after",
 }
 _REQUEST_ID = ("x-request-id", "x-correlation-id", "x-amzn-requestid", "x-amz-request-id", "x-amz-cf-id")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from ..errors import NotFound, TaskNotFound, UsageError
+from ..errors import ApiError, NotFound, TaskNotFound, UsageError
 
 _TASKS = "/api/tasking/v2/tasks"
 _OK = frozenset({200})
@@ -28,7 +28,7 @@ class Request:
     body: Mapping[str, Any] | None = field(default=None, kw_only=True, repr=False)
     repeatable: bool = field(default=True, kw_only=True)
     """Whether sending it twice does no more than sending it once."""
-    absent: type[NotFound] = field(default=NotFound, kw_only=True)
+    absent: type[ApiError] = field(default=NotFound, kw_only=True)
     """What a 404 means, where it is no answer."""
 
 

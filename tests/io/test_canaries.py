@@ -15,7 +15,7 @@ def found(aviary):
     yield lambda: [text.partition(":")[0] for text in aviary.everything() if SECRET in text]
     aviary.seen.clear()
     aviary.errors.clear()
-    aviary.clients.clear()
+    aviary.sessions.clear()
 
 
 def test_in_a_message_of_the_log_below_every_level(found):
@@ -42,11 +42,11 @@ def test_in_the_facts_of_an_error(found):
     assert found() == ["error", "pickled"]
 
 
-def test_in_what_a_client_shows(found):
-    client = Client("https://api.example", auth="t")
-    client.note = SECRET
+async def test_in_what_a_client_holds_in_the_open(found):
+    async with Client("https://api.example", auth="t") as client:
+        client._session.note = SECRET
 
-    assert found() == ["client"]
+        assert found() == ["session"]
 
 
 def test_in_a_local_of_our_frames(found):

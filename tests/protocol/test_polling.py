@@ -1228,6 +1228,11 @@ def oddities(state, *everything):
         ([listing(206, unmade(VESSELS)), DOWN, listing(206, unmade(VESSELS))], [None] * 3),
         ([listing(206, unmade(VESSELS)), listing(206, unmade(AIRCRAFT))], [None, FORGOT]),
         ([listing(206, unmade(VESSELS)), half_read(206)], [None, None]),
+        ([listing(206), Nothing()], [None, None]),
+        (
+            [listing(206, some(VESSELS)), listing(206, unmade(VESSELS))],
+            [None, "the service took back files that it had listed"],
+        ),
         ([listing(200, unmade(VESSELS))], [GAPS]),
         ([listing(200, unmade(VESSELS)), listing(206, unmade(VESSELS))], [GAPS, TOOK_BACK]),
         ([listing(200, unmade(VESSELS)), Renewed(lambda: (unmade(VESSELS),), False)], [GAPS, TOOK_BACK]),
