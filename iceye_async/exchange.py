@@ -128,7 +128,7 @@ async def exchange(
     witness: Witness | None = None,
 ) -> Reply:
     """Send one request and read the whole reply. Raises `TransportError`, or `DecodeError` for a body over the cap."""
-    began = time.monotonic()
+    began = 0.0 if witness is None else time.monotonic()
     try:
         with watch.bound():
             response = await http.request(

@@ -28,6 +28,7 @@ T = TypeVar("T", covariant=True)
 I = TypeVar("I")  # noqa: E741 - an item
 
 _MOST_PAGES = 10_000
+_NOTHING: frozenset[str] = frozenset()
 _LAST_LOOK = 2.0
 """Seconds that a look which is still unanswered at the deadline is given."""
 _FAR = 3600.0
@@ -233,7 +234,7 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         self._policy = policy
         self._state: PollState | None = None
         self._end: Exception | None = None
-        self._noted: frozenset[str] = frozenset()
+        self._noted = _NOTHING
         self._outline: replies.Outline | None = None
         self._request = requests.look_for_derivatives(task_id)
         session.check()
@@ -318,11 +319,8 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
     async def _ask(self, state: PollState, patience: float) -> Heard:
         if state.ask is Ask.TASK:
             request = requests.get_task(self._task_id)
-            with self._session.span(request):
-                reply = await self._session.send(request, patience)
-            return TaskSeen(replies.task(reply), self._session.wall())
-        with self._session.span(self._request):
-            reply = await self._session.send(self._request, patience)
+            return TaskSeen(replies.task(await self._session.look(request, patience)), self._session.wall())
+        reply = await self._session.look(self._request, patience)
         heard, self._outline = replies.heard(reply, self._task_id, self._outline if state.plain else None)
         return heard
 

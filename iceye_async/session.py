@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -45,7 +45,6 @@ _HEADERS = {
     "Cache-Control": "no-cache",
     "User-Agent": USER_AGENT,
 }
-_UNTRACED = contextlib.nullcontext()
 _OF_THE_PARENT: list[aiohttp.ClientSession] = []
 """In a process that was forked: what its parent has open."""
 
@@ -89,7 +88,7 @@ class Session:
         self._slots = asyncio.Semaphore(in_flight)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
-        self._tracing: Tracing | None = None
+        self.tracing = tracing()
         self._http: aiohttp.ClientSession | None = None
         self._links: aiohttp.ClientSession | None = None
         self._closed = False
@@ -125,7 +124,6 @@ class Session:
         if self._http is None or self._closed or _running_loop() is not self._loop or os.getpid() != self._process:
             self.check()
             self._loop = asyncio.get_running_loop()
-            self._tracing = tracing()
             self._http = new_session(self._trace_configs()) if self._borrowed is None else self._borrowed
         return self._http
 
@@ -204,23 +202,29 @@ class Session:
         """Where the request goes, ready to be sent as it stands."""
         return _url(self._root + request.path)
 
-    async def call(self, request: Request, read: Callable[[Reply], A]) -> A:
+    async def call(self, request: Request, read: Callable[[Reply], A], *, traced: bool = False) -> A:
         """Send, repeating what may be repeated, and read the answer. Raises any `IceyeError` of the session layer."""
-        with self.span(request):
-            try:
-                return read(await self.send(request))
-            except IceyeError as error:
-                failed = error
+        if self.tracing is not None and not traced:
+            with self.tracing.call(request.method, request.path):
+                return await self.call(request, read, traced=True)
+        try:
+            return read(await self.send(request))
+        except IceyeError as error:
+            failed = error
 
-            async def attempt() -> A:
-                return read(await self.send(request))
+        async def attempt() -> A:
+            return read(await self.send(request))
 
-            return await self._persist(attempt, request, failed)
+        return await self._persist(attempt, request, failed)
 
-    def span(self, request: Request) -> contextlib.AbstractContextManager[None]:
-        """What a call runs in: a span, where the application traces its calls."""
-        self.open()
-        return _UNTRACED if self._tracing is None else self._tracing.call(request.method, request.path)
+    def look(self, request: Request, patience: float) -> Coroutine[Any, Any, Reply]:
+        """`send`, for a wait, which does not repeat it."""
+        # Not `async`: most applications trace nothing, and would pay for one frame more at each look.
+        return self.send(request, patience) if self.tracing is None else self._traced(self.tracing, request, patience)
+
+    async def _traced(self, tracing: Tracing, request: Request, patience: float) -> Reply:
+        with tracing.call(request.method, request.path):
+            return await self.send(request, patience)
 
     async def _persist(
         self, attempt: Callable[[], Awaitable[A]], request: Request, first: IceyeError | None = None
@@ -272,14 +276,14 @@ class Session:
 
         Raises `RateLimited` where the service has asked this client to stay away for longer than `patience` seconds.
         """
-        self.open()
+        http = self.open()
         url = self.url(request)
         token = self._bearer.fresh or await self._bearer.token()
-        reply = await self._exchange(request, url, token, patience)
+        reply = await self._exchange(http, request, url, token, patience)
         if reply.status == 401:
             renewed = await self._bearer.instead_of(token)
             if renewed.value != token.value:
-                token, reply = renewed, await self._exchange(request, url, renewed, patience)
+                token, reply = renewed, await self._exchange(http, request, url, renewed, patience)
         if reply.status in request.answers:
             self._throttles = 0
             self._budget.earn()
@@ -289,7 +293,9 @@ class Session:
             self._slow_down(error)
         raise error
 
-    async def _exchange(self, request: Request, url: URL, token: Token, patience: float) -> Reply:
+    async def _exchange(
+        self, http: aiohttp.ClientSession, request: Request, url: URL, token: Token, patience: float
+    ) -> Reply:
         data = None if request.body is None else json.dumps(request.body).encode()
         if self._slots.locked() or self._limit.busy:
             await self._queue(patience)
@@ -298,7 +304,7 @@ class Session:
             self._limit.take()
         try:
             reply = await exchange(
-                self.open(),
+                http,
                 request.method,
                 url,
                 headers=self._headers_with(token, json_body=data is not None),
@@ -399,7 +405,7 @@ class Session:
     async def _ask_for_token(self, source: ClientCredentials) -> Token:
         http = self.open()
         try:
-            with self.span(source.request):
+            with self.tracing.call("POST", source.request.path) if self.tracing else contextlib.nullcontext():
                 return await self._persist(
                     lambda: source.ask(http, self.route, self._watch, self.witness), source.request
                 )
@@ -409,7 +415,7 @@ class Session:
             raise
 
     def _trace_configs(self) -> list[aiohttp.TraceConfig]:
-        return [] if self._tracing is None else [self._tracing.requests()]
+        return [] if self.tracing is None else [self.tracing.requests()]
 
 
 @lru_cache(maxsize=2048)

@@ -1,6 +1,6 @@
 """OpenTelemetry spans: one for each call, and one in it for each request that it takes.
 
-Only for applications that use OpenTelemetry: where its API was not imported before the client is opened, nothing of it
+Only for applications that use OpenTelemetry: where its API was not imported before the client is made, nothing of it
 is loaded and nothing is spent on it. Queries are never recorded, for they hold the signatures of links, and of errors
 only the class.
 """

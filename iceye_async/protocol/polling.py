@@ -412,23 +412,31 @@ def _setback(state: PollState, error: IceyeError, now: float, roll: float) -> Ad
 
 def oddity(before: PollState, heard: Heard, after: PollState) -> str | None:
     """What the service said that contradicts itself or what it said before: words for a log, or None."""
-    if before.latest is not None:
-        if isinstance(heard, Nothing) and before.known:
-            return _FORGOT
-        if isinstance(heard, Listing | Renewed) and before.latest.derivatives.final and not heard.final:
+    if isinstance(heard, Listing | Renewed):
+        if not heard.final and before.latest is not None and before.latest.derivatives.final:
             return "the service took back that its listing was complete"
-    if isinstance(heard, Listing):
+        return _odd_listing(before, heard, after) if isinstance(heard, Listing) else _odd_silence(after)
+    return _FORGOT if isinstance(heard, Nothing) and before.known else None
+
+
+def _odd_listing(before: PollState, heard: Listing, after: PollState) -> str | None:
+    if heard.final and not all(entry.assets for entry in heard.derivatives):
+        return "the service called a listing complete in which files are missing"
+    # A plain listing is all that is known, so nothing was forgotten.
+    if not after.plain and heard.unread is None:
         listed = {entry.id: entry for entry in heard.derivatives}
-        if any(entry.id not in listed for entry in before.known) and heard.unread is None:
+        if any(entry.id not in listed for entry in before.known):
             return _FORGOT
-        if any(entry.assets and entry.id in listed and not listed[entry.id].assets for entry in before.known):
+        if any(entry.assets and not listed[entry.id].assets for entry in before.known):
             return "the service took back files that it had listed"
-        if heard.final and not all(entry.assets for entry in heard.derivatives):
-            return "the service called a listing complete in which files are missing"
+    return _odd_silence(after)
+
+
+def _odd_silence(after: PollState) -> str | None:
     latest = after.latest
-    if latest is None or latest.derivatives.final or latest.complete or latest.missing:
+    if after.quiet != _LONG_QUIET or latest is None or latest.derivatives.final or latest.complete or latest.missing:
         return None
-    return "the service calls a listing partial in which no file is missing" if after.quiet == _LONG_QUIET else None
+    return "the service calls a listing partial in which no file is missing"
 
 
 def timed_out(state: PollState) -> PollTimeout:

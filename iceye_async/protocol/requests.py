@@ -16,6 +16,8 @@ from ..errors import ApiError, NotFound, TaskNotFound, UsageError
 
 _TASKS = "/api/tasking/v2/tasks"
 _OK = frozenset({200})
+_LISTED = frozenset({200, 206})
+_LISTED_OR_NOT = frozenset({200, 206, 404})
 
 
 @frozen
@@ -38,18 +40,18 @@ def get_task(task_id: str) -> Request:
 
 def get_derivatives(task_id: str) -> Request:
     """One look, to which a 404 is an error."""
-    return _one_look(task_id) if isinstance(task_id, str) else _derivatives(task_id, frozenset())
+    return _one_look(task_id) if isinstance(task_id, str) else _derivatives(task_id, _LISTED)
 
 
 def look_for_derivatives(task_id: str) -> Request:
     """A look of a wait, to which a 404 is an answer."""
-    return _derivatives(task_id, frozenset({200, 206, 404}))
+    return _derivatives(task_id, _LISTED_OR_NOT)
 
 
 # The same tasks are asked over and over, and making a request costs a tenth of reading its reply.
 @lru_cache(maxsize=2048)
 def _one_look(task_id: str) -> Request:
-    return _derivatives(task_id, frozenset({200, 206}))
+    return _derivatives(task_id, _LISTED)
 
 
 def _derivatives(task_id: str, answers: frozenset[int]) -> Request:

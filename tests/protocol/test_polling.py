@@ -1230,6 +1230,10 @@ def oddities(state, *everything):
         ([listing(206, unmade(VESSELS)), half_read(206)], [None, None]),
         ([listing(206), Nothing()], [None, None]),
         (
+            [listing(206, some(VESSELS), unmade(AIRCRAFT)), listing(206, unmade(AIRCRAFT), some(VESSELS))],
+            [None, None],
+        ),
+        (
             [listing(206, some(VESSELS)), listing(206, unmade(VESSELS))],
             [None, "the service took back files that it had listed"],
         ),
