@@ -1,6 +1,7 @@
 """What is run on this project, each in an environment of its own. Plain `nox` runs all that must pass.
 
-demo: the main job in a sandbox; bench: the benchmarks, which print and never fail.
+demo: the main job in a sandbox; fuzz: what takes too long for every day; bench: the benchmarks, which print and
+never fail.
 """
 
 from pathlib import Path
@@ -67,6 +68,16 @@ def demo(session: nox.Session) -> None:
     """The main job, in a sandbox."""
     session.install(".[cli]")
     session.run("iceye-async", "demo", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """A million mutated bodies for the decoder, of which the tests take a sample."""
+    session.install(".[cli]", *group("test"))
+    bodies = {"ICEYE_FUZZ_BODIES": "1000000"}
+    session.run(
+        "pytest", "tests/faults/test_fuzz.py", "--numprocesses=2", "--timeout=3600", *session.posargs, env=bodies
+    )
 
 
 @nox.session

@@ -151,6 +151,9 @@ async def exchange(
     except FOREIGN as error:
         failure: IceyeError = translated(error, f"{method} {url.path}", watch.seconds)
     else:
+        if body is None and response.status >= 300:
+            # Of an error the status counts, and what it says in so many words need not be read.
+            body = b""
         if body is not None:
             if witness is not None:
                 witness(method, url, time.monotonic() - began, response.status)

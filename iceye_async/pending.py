@@ -305,7 +305,7 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         except IceyeError as error:
             if not (error.transient or isinstance(error, DecodeError | TaskNotFound)):
                 raise
-            return Setback(error)
+            return Setback(self._session.cleaned(error))
 
     async def _ask_in_time(self, state: PollState, left: float) -> Heard:
         try:

@@ -21,7 +21,7 @@ from yarl import URL
 from ._version import __version__
 from .auth import Bearer, ClientCredentials, FixedToken, Token, TokenSource, check_url, is_loopback
 from .clock import AsyncioClock, Clock
-from .errors import IceyeError, NotPicklable, RateLimited, StateError, TransportError, UsageError
+from .errors import DecodeError, IceyeError, NotPicklable, RateLimited, StateError, TransportError, UsageError
 from .exchange import Hidden, Route, Witness, exchange, new_link_session, new_session
 from .limits import RateLimit
 from .protocol import replies
@@ -210,12 +210,19 @@ class Session:
         try:
             return read(await self.send(request))
         except IceyeError as error:
-            failed = error
+            failed = self.cleaned(error)
 
         async def attempt() -> A:
             return read(await self.send(request))
 
         return await self._persist(attempt, request, failed)
+
+    def cleaned(self, error: IceyeError) -> IceyeError:
+        """The error of an answer that could not be read. Only here it is known what must not be in its facts."""
+        token, _ = self._headers
+        if isinstance(error, DecodeError) and token is not None and token.value in (error.request_id or ""):
+            error.request_id = None
+        return error
 
     def look(self, request: Request, patience: float) -> Coroutine[Any, Any, Reply]:
         """`send`, for a wait, which does not repeat it."""

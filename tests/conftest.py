@@ -273,6 +273,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counted: dict[str, int] = {}
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties if report.when == "call" else ():
-            counted[name] = counted.get(name, 0) + int(value)
+            if isinstance(value, int):
+                counted[name] = counted.get(name, 0) + value
     for name, total in sorted(counted.items()):
         terminalreporter.write_line(f"{name}: {total:,}")

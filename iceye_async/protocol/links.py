@@ -16,6 +16,14 @@ _SUFFIX = r"\.[A-Za-z0-9]{1,8}$"
 _HASHED = r"-[0-9a-f]{10}(\.[A-Za-z0-9]{1,8})?$"
 _RESERVED = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)"
 _LINK = r"""(?i:https?)://[^\s"<>]+"""
+_HOST = r"[A-Za-z0-9.:-]+"
+# Of a link that came in pieces: two parameters of a query, or one with a name that is known to be secret.
+# Both begin where a word begins, or a text of one long word would take the square of its length.
+_QUERY = r"""(?<![\w.~%-])[\w.~%-]*=[^\s"'<>&]*(?:&[^\s"'<>&]*)+"""
+_SIGNED = r"""(?i)(?<![\w-])([\w-]*(?:signature|credential|token|policy|secret))=[^\s"'<>&]+"""
+
+_TORN = r"[&=~]|[\w-]{40,}"
+"""After a link that was masked: what may be the rest of its query, where a space or a quote tore it."""
 
 
 def mask(href: str) -> str:
@@ -27,13 +35,19 @@ def mask(href: str) -> str:
         return "<unreadable link>"
     if parts.scheme.lower() not in {"http", "https"} or not host:
         return f"<{parts.scheme[:8] or 'relative'} link>" if href else "''"
+    if re.fullmatch(_HOST, host) is None:
+        return "<unreadable link>"
     query = "?..." if parts.query else ""
     return f"{parts.scheme}://{host}{parts.path}{query}"
 
 
 def mask_text(text: str) -> str:
-    """The text with every link in it masked."""
-    return re.sub(_LINK, lambda found: mask(found.group()), text)
+    """The text with every link in it masked, and what signs one wherever it stands."""
+    text = re.sub(_LINK, lambda found: mask(found.group()), text)
+    before, masked, after = text.partition("?...")
+    if masked and re.search(_TORN, after):
+        text = before + masked
+    return re.sub(_SIGNED, r"\1=...", re.sub(_QUERY, "...", text))
 
 
 def refusal(href: str, *, local: bool) -> str | None:

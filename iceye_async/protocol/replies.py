@@ -145,8 +145,8 @@ def _placed(error: DecodeError, reply: Reply) -> DecodeError:
     return type(error)(f"{error}{hint}", where=error.where, **_facts(reply))
 
 
-def _facts(reply: Reply) -> dict[str, Any]:
-    return {"retry_after": retry_after(reply), "request_id": _request_id(reply.headers)}
+def _facts(reply: Reply, secrets: Iterable[str] = ()) -> dict[str, Any]:
+    return {"retry_after": retry_after(reply), "request_id": _request_id(reply.headers, secrets)}
 
 
 # --- errors ----------------------------------------------------------------------------------------------------
@@ -167,10 +167,11 @@ def error(
     secrets = tuple(secrets)
     body = _error_body(reply.body)
     said = {name: _first(body, keys, secrets) for name, keys in _FIELDS.items()}
+    said["reference"] = _reference(body, secrets)
     refusal = _kind(status, request)
     advice = _next_step(status, refusal) if next_step is None else next_step
     why = "; ".join(filter(None, (said["code"], said["title"], said["detail"], advice)))
-    facts: dict[str, Any] = {**said, **_facts(reply)}
+    facts: dict[str, Any] = {**said, **_facts(reply, secrets)}
     return refusal(f"{_asked(request)}: {status}{why and ': '}{why}", status=status, **facts)
 
 
@@ -178,7 +179,6 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "code": ("code",),
     "title": ("title",),
     "detail": ("details", "detail", "message", "error_description"),
-    "reference": ("reference",),
 }
 
 
@@ -219,9 +219,21 @@ def _first(body: Mapping[str, Any], keys: Iterable[str], secrets: Iterable[str])
     text = next((text for text in texts if isinstance(text, str) and text.strip()), None)
     if text is None:
         return None
+    return clean(_without(secrets, text)) or None
+
+
+def _reference(body: Mapping[str, Any], secrets: Iterable[str]) -> str | None:
+    """A link to the documentation, whose fragment names the place in it."""
+    text = body.get("reference")
+    link, _, place = text.partition("#") if isinstance(text, str) else ("", "", "")
+    shown = _first({"reference": link}, ("reference",), secrets)
+    return f"{shown}#{place}" if shown is not None and re.fullmatch(r"[\w/.-]{1,100}", place) else shown
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
     for secret in secrets:
         text = text.replace(secret, "...")
-    return clean(text)
+    return text
 
 
 def clean(text: str, longest: int = 300) -> str:
@@ -230,9 +242,9 @@ def clean(text: str, longest: int = 300) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
-def _request_id(headers: Any) -> str | None:
+def _request_id(headers: Any, secrets: Iterable[str] = ()) -> str | None:
     found = next((headers[name] for name in _REQUEST_ID if name in headers), None)
-    return None if found is None else clean(found, 100)
+    return None if found is None else clean(_without(secrets, found), 100)
 
 
 # --- Retry-After -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ No value from a body is ever quoted in an error: it may be a signed link.
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -35,6 +36,8 @@ M = TypeVar("M")
 
 DEEPEST = 100
 """How many arrays and objects may stand inside one another. The documented bodies need eight."""
+
+_MOST_DIGITS = 4300
 
 _SPELLING: Mapping[type, Mapping[str, str]] = {
     Derivative: {
@@ -104,7 +107,9 @@ def decode(body: bytes) -> Any:
     """The JSON in a body. Raises `DecodeError`: not UTF-8, not JSON, NaN or an infinity, too deep, a lone surrogate."""
     try:
         text = body.decode()
-        document = _parse(text.removeprefix("\ufeff"))
+        # Python's own limit, which an application may lift: reading digits takes the square of their number.
+        unlimited = not 0 < sys.get_int_max_str_digits() <= _MOST_DIGITS
+        document = (_parse_limited if unlimited else _parse)(text.removeprefix("\ufeff"))
         # A deep body breaks whoever walks it later, and the parser's own limit differs between Pythons.
         deep = text.count("[") + text.count("{") > DEEPEST and _deeper(document, DEEPEST)
         if "\\u" in text:
@@ -138,7 +143,14 @@ def _finite(digits: str) -> float:
     return number
 
 
+def _short(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("a number has too many digits")
+    return int(digits)
+
+
 _parse = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
+_parse_limited = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_short).decode
 
 
 def _position(error: ValueError) -> str:
@@ -174,6 +186,8 @@ def products(body: bytes, task_id: str) -> Page:
     """A page of products, each with the task it belongs to."""
     return _page(decode(body), partial(_product, task_id=task_id))
 
+
+_PLAIN_KEY = r"[\w .:/-]{1,40}"
 
 # Of a link in a body only what cannot change how the body is read: no quote, no escape, no control character.
 _LINK = rb'"href"[ \t\r\n]*:[ \t\r\n]*"[!#-\[\]-~]*"'
@@ -404,8 +418,8 @@ def _mapping(read_part: Read) -> Read:
         try:
             return {key: read_part(part, None) for key, part in value.items()}
         except (TypeError, ClassValidationError):
-            # A key is the service's to choose: shown, it is short and on one line.
-            parts = [(f".{ascii(key[:40])[1:-1]}", part) for key, part in value.items()]
+            # A key is the service's to choose: shown, it is short, on one line and no link.
+            parts = [(f".{key}" if re.fullmatch(_PLAIN_KEY, key) else ".<key>", part) for key, part in value.items()]
             return dict(zip(value, _parts(parts, read_part), strict=True))
 
     return read

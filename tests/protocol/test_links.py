@@ -413,3 +413,22 @@ def test_an_address_that_stands_for_a_private_one_is_refused(host):
 def test_a_public_address_of_either_kind_may_be_fetched():
     assert refusal("https://[2606:4700::1111]/a.tif", local=False) is None
     assert refusal("https://1.1.1.1/a.tif", local=False) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET /a?Expires=1&Signature=s3cret failed", "GET /a?... failed"),
+        ("the Signature=s3cret does not match", "the Signature=... does not match"),
+        ("X-Amz-Security-Token=s3cret, access_token=s3cret", "X-Amz-Security-Token=... access_token=..."),
+        ("https://d1.example/a?Expires=1 &Signature=s3cret", "https://d1.example/a?..."),
+        (
+            "https://d1.example/a?Sig=1 and https://d1.example/b?Sig=2",
+            "https://d1.example/a?... and https://d1.example/b?...",
+        ),
+        ("https://s3cret_&x/a failed", "<unreadable link> failed"),
+        ("contractID=42 was not found", "contractID=42 was not found"),
+    ],
+)
+def test_what_signs_a_link_is_masked_also_where_it_stands_alone(text, shown):
+    assert mask_text(text) == shown

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 import pickle
 import random
 from datetime import UTC, datetime, timedelta, timezone
@@ -880,3 +881,14 @@ def test_a_body_made_of_flaws_is_not_looked_at_to_its_end():
     assert [item.id for item in page.items] == ["d1"]
     assert len(page.flaws) < 1_100
     assert "not looked at" in page.flaws[-1].reason
+
+
+def test_a_limit_that_python_was_told_to_forget_holds_all_the_same():
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        assert wire.decode(b"[" + b"9" * 4300 + b"]") == [int("9" * 4300)]
+        with pytest.raises(DecodeError, match="too many digits"):
+            wire.decode(b"[" + b"9" * 4301 + b"]")
+    finally:
+        sys.set_int_max_str_digits(before)
