@@ -321,13 +321,16 @@ class Session:
                 witness=self.witness,
             )
         except TransportError:
-            if self._closed:
-                raise StateError(f"{request.method} {url.path}: the client was closed meanwhile") from None
+            if self._closed or http.closed:
+                whose = "the client" if self._closed else "http="
+                raise StateError(f"{request.method} {url.path}: {whose} was closed meanwhile") from None
             raise
         finally:
             self._slots.release()
         if (date := reply.headers.get("Date")) is not None:
             self._date = (date, self.clock.now())
+        elif self._date is not None:
+            reply = reply._replace(at=self.wall())
         return reply
 
     async def _queue(self, patience: float) -> None:
@@ -411,11 +414,18 @@ class Session:
 
     async def _ask_for_token(self, source: ClientCredentials) -> Token:
         http = self.open()
+
+        async def attempt() -> Token:
+            if self._limit.busy and self._limit.paused == 0:
+                # A service that is down is not asked for tokens more often than for anything else.
+                await self._limit.turn(PATIENCE)
+            else:
+                self._limit.take()
+            return await source.ask(http, self.route, self._watch, self.witness)
+
         try:
             with self.tracing.call("POST", source.request.path) if self.tracing else contextlib.nullcontext():
-                return await self._persist(
-                    lambda: source.ask(http, self.route, self._watch, self.witness), source.request
-                )
+                return await self._persist(attempt, source.request)
         except IceyeError as error:
             # The call that needs the token is not to repeat what was repeated already.
             error.given_up = True

@@ -214,7 +214,7 @@ def advance(state: PollState, heard: Heard, now: float, roll: float) -> Advance:
         return _absent(state, now, roll)
     if isinstance(heard, TaskSeen):
         return _task_seen(state, heard, now, roll)
-    return _setback(state, heard.error, now, roll)
+    return _setback(state, heard.error, now, roll, state.quiet)
 
 
 # --- a listing -------------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ def _listed(state: PollState, heard: Listing, now: float, roll: float) -> Advanc
     if error is not None:
         return state, update if fresh else None, Ended(error)
     if heard.unread is not None:
-        state, _, step = _setback(state, heard.unread, now, roll)
+        state, _, step = _setback(state, heard.unread, now, roll, quiet)
     else:
         state, _, step = _wait(state, now, state.policy.pause(quiet, roll))
     return state, update, step
@@ -387,13 +387,14 @@ def _wait(state: PollState, now: float, pause: float) -> Advance:
     return state._replace(due=due), None, _WAIT
 
 
-def _setback(state: PollState, error: IceyeError, now: float, roll: float) -> Advance:
+def _setback(state: PollState, error: IceyeError, now: float, roll: float, quiet: int) -> Advance:
     # A task that was there and is not found any more is a service in disorder, not a wrong id.
     if isinstance(error, TaskNotFound) and state.status is None and not state.known:
         return state, None, Ended(error)
     # A service that throttles is at work. Only the deadline bounds how often it may do so.
     throttled = isinstance(error, RateLimited)
-    row = state.quiet if throttled else state.setbacks
+    # Nobody is asked more often because he is down.
+    row = quiet if throttled else max(quiet, state.setbacks)
     state = state._replace(
         ask=Ask.DERIVATIVES,
         setbacks=state.setbacks + (not throttled),

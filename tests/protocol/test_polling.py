@@ -961,7 +961,7 @@ def test_chance_lengthens_a_pause_by_up_to_the_spread():
 def test_setbacks_are_spaced_out_by_how_many_there_were():
     many = PollPolicy(first=10, growth=2, ceiling=60, spread=0, setbacks=10)
 
-    assert pauses(start(policy=many), listing(206), DOWN, DOWN, DOWN, DOWN, DOWN) == [10, 10, 20, 40, 60, 60]
+    assert pauses(start(policy=many), listing(206), DOWN, DOWN, DOWN, DOWN, DOWN) == [10, 20, 20, 40, 60, 60]
 
 
 def test_pauses_grow_over_404s_of_an_imaged_task():
