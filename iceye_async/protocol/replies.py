@@ -254,7 +254,8 @@ def retry_after(reply: Reply) -> float | None:
     """Seconds until the service may be asked again, or None where it did not say so in a legal form.
 
     RFC 9110: whole seconds, or an HTTP date, which is read against the reply's own Date, so that a wrong local
-    clock does not matter. Of several headers the longest binds.
+    clock does not matter. Of several headers the longest binds. A number of twenty digits is a mistake, and is taken
+    for nothing said: believed, it would end a client for good.
     """
     values = reply.headers.getall("Retry-After", ())
     waits = [wait for wait in (_wait(value.strip(), reply) for value in values) if wait is not None]
@@ -263,7 +264,7 @@ def retry_after(reply: Reply) -> float | None:
 
 def _wait(value: str, reply: Reply) -> float | None:
     if value.isascii() and value.isdigit():
-        return min(float(value), 1e12)
+        return min(float(value), 1e12) if len(value.lstrip("0")) < 20 else None
     moment = http_date(value)
     if moment is None:
         return None

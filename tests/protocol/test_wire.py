@@ -2,9 +2,9 @@
 
 import copy
 import json
-import sys
 import pickle
 import random
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
