@@ -161,7 +161,11 @@ async def exchange(
         failure = DecodeError(f"{method} {url.path}: the answer is longer than {BODY_CAP // 2**20} MiB", where=("$",))
     if witness is not None:
         witness(method, url, time.monotonic() - began, failure)
-    raise failure
+    try:
+        raise failure
+    finally:
+        # A frame that holds its own error would live until the garbage is collected.
+        del failure
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

@@ -210,7 +210,7 @@ class Session:
         try:
             return read(await self.send(request))
         except IceyeError as error:
-            failed = self.cleaned(error)
+            failed = [self.cleaned(error)]
 
         async def attempt() -> A:
             return read(await self.send(request))
@@ -234,21 +234,22 @@ class Session:
             return await self.send(request, patience)
 
     async def _persist(
-        self, attempt: Callable[[], Awaitable[A]], request: Request, first: IceyeError | None = None
+        self, attempt: Callable[[], Awaitable[A]], request: Request, failed: list[IceyeError] | None = None
     ) -> A:
         """What the first attempt that succeeds gives, or the error of the last one that was worth making.
 
-        `first` is the error of an attempt that was made already: most calls never pay for what is set up here.
+        `failed` holds the error of an attempt that was made already: most calls never pay for what is set up here.
         """
         import backoff
 
-        failed = [] if first is None else [first]
+        # Emptied when it is raised: a frame that held its own error would live until the garbage is collected.
+        failures = failed or []
         waits = self._retry_policy.waits(random.random)
         next(waits)
 
         async def one_more() -> A:
-            if failed:
-                raise failed.pop()
+            if failures:
+                raise failures.pop()
             return await attempt()
 
         async def pause(details: Any) -> None:
@@ -295,10 +296,13 @@ class Session:
             self._throttles = 0
             self._budget.earn()
             return reply
+        raise self._refused(reply, request, token)
+
+    def _refused(self, reply: Reply, request: Request, token: Token) -> IceyeError:
         error = replies.error(reply, request, (token.value,))
         if isinstance(error, RateLimited):
             self._slow_down(error)
-        raise error
+        return error
 
     async def _exchange(
         self, http: aiohttp.ClientSession, request: Request, url: URL, token: Token, patience: float
