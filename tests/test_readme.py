@@ -31,17 +31,15 @@ def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
     assert len(list((tmp_path / "detections").glob("*.geojson"))) == 3
 
 
-def test_the_example_with_an_account_uses_names_that_exist() -> None:
-    [text] = [text for info, text in blocks("python") if info == "no-run"]
+@pytest.mark.parametrize("text", [text for info, text in blocks("python") if info == "no-run"])
+def test_the_examples_with_an_account_use_names_that_exist(text: str) -> None:
     tree = ast.parse(f"async def main(token_url, client_id, client_secret, task_id):\n{indented(text)}")
 
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
 
     assert imports
     for node in imports:
-        assert node.module is not None
-        module = __import__(node.module, fromlist=["*"])
-        assert all(hasattr(module, alias.name) for alias in node.names)
+        exec(ast.unparse(node), {})  # noqa: S102 - an import that the README shows
 
 
 def test_the_two_commands_stand_in_blocks_of_their_own_the_demo_first() -> None:
