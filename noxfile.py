@@ -31,7 +31,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """mypy, strict, on the package and on a program that uses it."""
-    session.install("-e", ".[cli]", *group("typing"))
+    session.install("-e", ".[cli,otel]", *group("typing"))
     session.run("mypy")
     session.run("mypy", "tests/typing/api.py", "noxfile.py", "benchmarks")
 
@@ -39,14 +39,14 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, on the wheel as a user would install it; the pure core is covered to the last branch."""
-    session.install(".[cli]", *group("test"))
+    session.install(".[cli,otel]", *group("test"))
     session.run("pytest", "--numprocesses=2", "--cov", "--cov-report=term", *session.posargs)
 
 
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The tests again, with the oldest versions that the project says it works with."""
-    session.install(".[cli]", *group("test"))
+    session.install(".[cli,otel]", *group("test"))
     session.install(
         *[requirement.replace(">=", "==").partition(",")[0] for requirement in PROJECT["project"]["dependencies"]]
     )
@@ -73,7 +73,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """A million mutated bodies for the decoder, of which the tests take a sample."""
-    session.install(".[cli]", *group("test"))
+    session.install(".[cli,otel]", *group("test"))
     bodies = {"ICEYE_FUZZ_BODIES": "1000000"}
     session.run(
         "pytest", "tests/faults/test_fuzz.py", "--numprocesses=2", "--timeout=3600", *session.posargs, env=bodies

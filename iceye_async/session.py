@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
@@ -28,11 +29,11 @@ from .protocol import replies
 from .protocol.replies import Reply
 from .protocol.requests import Request
 from .protocol.retrying import PATIENCE, RetryBudget, RetryPolicy, again
-from .tracing import Tracing, tracing
 from .watch import Watch
 
 if TYPE_CHECKING:
     from .events import Listener
+    from .tracing import Tracing
 
 A = TypeVar("A")
 
@@ -88,7 +89,7 @@ class Session:
         self._slots = asyncio.Semaphore(in_flight)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
-        self.tracing = tracing()
+        self.tracing = _tracing()
         self._http: aiohttp.ClientSession | None = None
         self._links: aiohttp.ClientSession | None = None
         self._closed = False
@@ -229,7 +230,7 @@ class Session:
         # Not `async`: most applications trace nothing, and would pay for one frame more at each look.
         return self.send(request, patience) if self.tracing is None else self._traced(self.tracing, request, patience)
 
-    async def _traced(self, tracing: Tracing, request: Request, patience: float) -> Reply:
+    async def _traced(self, tracing: "Tracing", request: Request, patience: float) -> Reply:
         with tracing.call(request.method, request.path):
             return await self.send(request, patience)
 
@@ -437,6 +438,15 @@ class Session:
 
     def _trace_configs(self) -> list[aiohttp.TraceConfig]:
         return [] if self.tracing is None else [self.tracing.requests()]
+
+
+def _tracing() -> "Tracing | None":
+    """The application's tracing, where it has any: loaded for nobody else."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from .tracing import Tracing
+
+    return Tracing()
 
 
 @lru_cache(maxsize=2048)

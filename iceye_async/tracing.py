@@ -1,38 +1,28 @@
 """OpenTelemetry spans: one for each call, and one in it for each request that it takes.
 
-Only for applications that use OpenTelemetry: where its API was not imported before the client is made, nothing of it
-is loaded and nothing is spent on it. Queries are never recorded, for they hold the signatures of links, and of errors
-only the class.
+Only for applications that use OpenTelemetry: this is loaded for a client that is made after its API was imported, and
+for no other. Queries are never recorded, for they hold the signatures of links, and of errors only the class.
 """
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import aiohttp
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from ._version import __version__
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span, Tracer
 
 _ID = r"(?<=/tasks/)[^/?]+"
 
 
-def tracing() -> "Tracing | None":
-    """The application's tracing, where it has any."""
-    api = sys.modules.get("opentelemetry.trace")
-    return None if api is None else Tracing(api.get_tracer("iceye_async", __version__))
-
-
 class Tracing:
-    """Spans by this tracer. Names and attributes are those of the semantic conventions for HTTP clients."""
+    """Spans by the application's tracer. Their names and attributes are those of the conventions for HTTP clients."""
 
-    def __init__(self, tracer: "Tracer") -> None:
-        self._tracer = tracer
+    def __init__(self) -> None:
+        self._tracer = trace.get_tracer("iceye_async", __version__)
 
     @contextmanager
     def call(self, method: str, path: str) -> Iterator[None]:
@@ -62,8 +52,6 @@ class Tracing:
         context: SimpleNamespace,
         request: aiohttp.TraceRequestStartParams,
     ) -> None:
-        from opentelemetry.trace import SpanKind
-
         attributes: dict[str, str | int] = {
             "http.request.method": request.method,
             "server.address": request.url.host or "",
@@ -93,8 +81,6 @@ async def _broken(
     context.span.end()
 
 
-def _failed(span: "Span", kind: str) -> None:
-    from opentelemetry.trace import StatusCode
-
+def _failed(span: Span, kind: str) -> None:
     span.set_attribute("error.type", kind)
     span.set_status(StatusCode.ERROR)
