@@ -19,7 +19,7 @@ _LINK = r"""(?i:https?)://[^\s"<>]+"""
 _HOST = r"[A-Za-z0-9.:-]+"
 # Of a link that came in pieces: two parameters of a query, or one with a name that is known to be secret.
 # Both begin where a word begins, or a text of one long word would take the square of its length.
-_QUERY = r"""(?<![\w.~%-])[\w.~%-]*=[^\s"'<>&]*(?:&[^\s"'<>&]*)+"""
+_QUERY = r"""(?<![\w.~%=&-])[\w.~%=-]*&[^\s"'<>]*=[^\s"'<>]*"""
 _SIGNED = r"""(?i)(?<![\w-])([\w-]*(?:signature|credential|token|policy|secret))=[^\s"'<>&]+"""
 
 _TORN = r"[&=~]|[\w-]{40,}"

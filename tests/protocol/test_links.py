@@ -432,3 +432,9 @@ def test_a_public_address_of_either_kind_may_be_fetched():
 )
 def test_what_signs_a_link_is_masked_also_where_it_stands_alone(text, shown):
     assert mask_text(text) == shown
+
+
+@pytest.mark.parametrize("word", ["a", "a=", "&", "a&", "a&b=", "https://", "token=", "x?"])
+def test_masking_takes_no_more_than_the_length_of_the_text(word):
+    """A word that took the square of its length would hold up everything else: this one would never end."""
+    assert len(mask_text(word * 400_000)) <= 400_000 * len(word)
