@@ -30,6 +30,8 @@ _LONGEST_LIFE = 30 * 86_400.0
 _EARLY = 300.0
 _FAREWELL = 3.0
 """Seconds that closing waits for a renewal to stop."""
+_GRACE = 2.0
+"""Seconds that a call waits for an early renewal, which it has begun, while the old token is still good."""
 _COOL_OFF = 10.0
 """Seconds between two early renewals, where the first failed and the old token is still good."""
 
@@ -86,6 +88,8 @@ def _token_flaw(value: object) -> str | None:
         return "the access token is empty; pass auth='...' or a TokenSource"
     if value.lower().startswith("bearer "):
         return "give the access token alone, without the word Bearer before it"
+    if value[0] in "'\"":
+        return "the access token stands in quotes; give it without them"
     if not value.isascii() or not value.isprintable() or " " in value:
         return "the access token holds a line break, a space or a character that no header can hold"
     return None
@@ -183,7 +187,11 @@ class ClientCredentials:
         """The token, or the error to raise where no local of a frame holds what came."""
         if reply.status != 200:
             return self._refused(reply)
-        document = replies.document(reply)
+        try:
+            document = replies.document(reply)
+        except DecodeError as error:
+            error.args = (f"token endpoint: {error}; check token_url",)
+            return error
         value = document.get("access_token") if isinstance(document, dict) else None
         message = "the token endpoint answered without an access_token; check token_url"
         if isinstance(value, str):
@@ -203,6 +211,8 @@ class ClientCredentials:
 def _credential_flaw(value: object, name: str) -> str | None:
     if not isinstance(value, str) or not value.strip():
         return f"{name} is empty"
+    if value != value.strip() or "\n" in value or "\r" in value:
+        return f"{name} begins or ends with a space, or holds a line break; was it read from a file?"
     return f"{name} is not text in UTF-8" if any("\ud800" <= char <= "\udfff" for char in value) else None
 
 
@@ -220,7 +230,8 @@ def _seconds(value: object) -> float:
         return _UNSTATED_LIFE
 
 
-def _checked(token: object) -> Token:
+def checked(token: object) -> Token:
+    """The token, if a token source gave one."""
     if not isinstance(token, Token) or not isinstance(token.expires_in, int | float):
         raise UsageError("the token source gave no Token(value, expires_in), with seconds as a number")
     return token
@@ -229,15 +240,17 @@ def _checked(token: object) -> Token:
 class Bearer:
     """The client's token: got when first needed, renewed early, by one request however many callers wait for it."""
 
-    def __init__(self, get: Callable[[str | None], Awaitable[Token]], clock: Clock) -> None:
+    def __init__(self, get: Callable[[str | None], Awaitable[Token]], clock: Clock, watch: Watch) -> None:
         self._get = get
         self._clock = clock
+        self._watch = watch
         self._token: Token | None = None
         self._renew_at = 0.0
         self._ends_at = 0.0
         self._renewal: asyncio.Task[Token] | None = None
         self._refusal: RateLimited | None = None
         self._refused_until = 0.0
+        self._closed = False
 
     def __repr__(self) -> str:
         return "Bearer(...)"
@@ -247,50 +260,72 @@ class Bearer:
         """The token, where it need not be renewed yet."""
         return self._token if self._token is not None and self._clock.now() < self._renew_at else None
 
-    async def token(self) -> Token:
-        """A token that is good now. Where an early renewal fails for a while, the old one until its end."""
-        token = self.fresh
-        if token is not None:
-            return token
+    async def token(self, patience: float) -> Token:
+        """A token that is good now. Where an early renewal fails or takes its time, the old one until its end.
+
+        Raises `RateLimited` where the token endpoint asks to be left alone for more than `patience` seconds.
+        """
         old = self._token
+        if old is None or self._clock.now() >= self._ends_at:
+            return await self._renewed(None, patience)
+        if self._renewing is not None:
+            return old
         try:
-            return await self._renewed(None)
+            async with asyncio.timeout(_GRACE) as bound:
+                return await self._renewed(None, patience)
+        except TimeoutError:
+            if not bound.expired():
+                raise
         except IceyeError as error:
-            if old is None or not error.transient or self._clock.now() >= self._ends_at:
+            if not error.transient or self._clock.now() >= self._ends_at:
                 raise
             self._renew_at = self._clock.now() + _COOL_OFF
-            return old
+        return old
 
-    async def instead_of(self, refused: Token) -> Token:
+    async def instead_of(self, refused: Token, patience: float) -> Token:
         """A token other than the one that the service refused, from one renewal for all whom it refused."""
         if self._token is not None and self._token is not refused:
             return self._token
-        return await self._renewed(refused)
+        return await self._renewed(refused, patience)
 
-    async def _renewed(self, stale: Token | None) -> Token:
+    def refused(self, refusal: RateLimited) -> None:
+        """The token endpoint asks to be left alone: nobody asks it before it allows it, whoever it was said to."""
+        self._refusal, self._refused_until = refusal, self._clock.now() + (refusal.retry_after or 0.0)
+
+    @property
+    def _renewing(self) -> asyncio.Task[Token] | None:
+        """The renewal that is under way."""
+        return None if self._renewal is None or self._renewal.done() else self._renewal
+
+    async def _renewed(self, stale: Token | None, patience: float) -> Token:
         wait = self._refused_until - self._clock.now()
-        if self._refusal is not None and wait > 0:
+        if self._refusal is not None and wait > (0.0 if self._renewing is None else patience):
             refusal = copy.copy(self._refusal)
             refusal.retry_after = wait
             raise refusal
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._renew(stale))
+        renewal = self._renewing
+        if renewal is None:
+            self._renewal = renewal = asyncio.create_task(self._renew(stale))
             # A renewal that nobody waits for any more may fail in silence: the next call starts another.
-            self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
-        renewal = self._renewal
+            renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         # Waited for, not awaited: who started it may be cancelled, and all the others still get the token.
-        await asyncio.wait([renewal])
+        with self._watch.stay(patience):
+            await asyncio.wait([renewal])
         if renewal.cancelled():
-            raise StateError("the client was closed while it was getting a token")
+            raise (
+                StateError("the client was closed while it was getting a token")
+                if self._closed
+                else IceyeError("the token source was cancelled before it gave a token")
+            )
         error = renewal.exception()
         if isinstance(error, IceyeError):
             # Thousands may wait: each raises an error of its own, for tracebacks grow with every raise.
-            raise copy.copy(error)
+            raise copy.copy(error) from error.__cause__
         return renewal.result()
 
     async def _renew(self, stale: Token | None) -> Token:
         try:
-            token = _checked(await self._get(None if stale is None else stale.value))
+            token = await self._get(None if stale is None else stale.value)
             now = self._clock.now()
             # A new object for each renewal, also where its source gave the same token again: who was refused with the
             # one before it sees that it was renewed meanwhile, and does not renew it once more.
@@ -298,8 +333,7 @@ class Bearer:
             self._renew_at, self._ends_at = now + token.useful, now + token.life
             self._refusal = None
         except RateLimited as error:
-            # Nobody asks again before the service allows it, whoever it was said to.
-            self._refusal, self._refused_until = error, self._clock.now() + (error.retry_after or 0.0)
+            self.refused(error)
             raise
         except IceyeError:
             raise
@@ -312,7 +346,9 @@ class Bearer:
 
     async def close(self) -> None:
         """Stop a renewal that is under way."""
-        if self._renewal is not None and not self._renewal.done():
-            self._renewal.cancel()
+        self._closed = True
+        renewal = self._renewing
+        if renewal is not None:
+            renewal.cancel()
             # A token source may take its time to give up, or never do; closing does not.
-            await asyncio.wait([self._renewal], timeout=_FAREWELL)
+            await asyncio.wait([renewal], timeout=_FAREWELL)

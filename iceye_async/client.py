@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
+from weakref import WeakSet
 
 import aiohttp
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .events import Event, Listener
 
 BASE_URL = "https://platform.iceye.com"
-_PLACEHOLDER = r"(?i)<.*>|\$\{.*\}|your[-_].*|changeme"
+_PLACEHOLDER = r"(?i)<.*>|\$\{.*\}|your[-_].*|change[-_]?me|replace[-_]?me|todo|x{3,}|\.{3}"
 
 
 class Client:
@@ -100,6 +101,7 @@ class Client:
         )
         self._poll = poll
         self._writers: Writers | None = None
+        self._downloads: WeakSet[Download] = WeakSet()
         self.tasks = Tasks(self._session)
         self.products = Products(self._session)
         self.derivatives = Derivatives(self._session)
@@ -127,7 +129,11 @@ class Client:
 
     async def close(self) -> None:
         """Close what this client opened. May be called any number of times; nothing can be asked afterwards."""
-        await self._session.close()
+        try:
+            await self._session.close()
+        finally:
+            for download in self._downloads:
+                download.client_closed()
         if self._writers is not None:
             await self._writers.close()
 
@@ -187,7 +193,9 @@ class Client:
             raise UsageError(f"to is a folder, as a string or a path, not {to!r}")
         if self._writers is None:
             self._writers = Writers()
-        return Download(self._session, self._writers, thing, Path(to), chosen, overwrite=overwrite)
+        download = Download(self._session, self._writers, thing, Path(to), chosen, overwrite=overwrite)
+        self._downloads.add(download)
+        return download
 
     def __repr__(self) -> str:
         # An error reporter may show it before it is made, where it was refused.
@@ -210,7 +218,7 @@ class Client:
 def _listener(on_event: "Callable[[Event], None] | None") -> "Listener | None":
     if on_event is None:
         return None
-    if not callable(on_event) or inspect.iscoroutinefunction(on_event):
+    if not callable(on_event) or any(map(inspect.iscoroutinefunction, (on_event, type(on_event).__call__))):
         raise UsageError("on_event is a plain function that takes an event; it is called, and not awaited")
     from .events import Listener
 

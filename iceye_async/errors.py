@@ -71,6 +71,12 @@ class TlsError(TransportError):
     transient = False
 
 
+class ProxyError(TransportError):
+    """The proxy does not let the request pass; trying again does not help."""
+
+    transient = False
+
+
 class ApiError(IceyeError):
     """A reply whose status is an error.
 

@@ -10,6 +10,7 @@ The callback is a plain function that returns soon, for it is called in the even
 raises is logged and changes nothing. No event holds a token; hosts and paths come without query.
 """
 
+import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -114,13 +115,37 @@ Event: TypeAlias = Requested | Retried | Throttled | TokenRenewed | Updated | Do
 
 
 class Listener:
-    """Somebody who is told, and who cannot do harm."""
+    """Somebody who is told, and who cannot do harm. Events are made here: who works without a listener loads none."""
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
         self._on_event = on_event
+        self._failed = False
+
+    def requested(
+        self, method: str, host: str, path: str, status: int | None, error: IceyeError | None, seconds: float
+    ) -> None:
+        self.tell(Requested(method=method, host=host, path=path, status=status, error=error, seconds=seconds))
+
+    def retried(self, method: str, path: str, wait: float, error: IceyeError) -> None:
+        self.tell(Retried(method=method, path=path, wait=wait, error=error))
+
+    def throttled(self, seconds: float) -> None:
+        self.tell(Throttled(seconds=seconds))
+
+    def renewed(self, expires_in: float) -> None:
+        self.tell(TokenRenewed(expires_in=expires_in))
+
+    def updated(self, task_id: str, update: DerivativeUpdate) -> None:
+        self.tell(Updated(task_id=task_id, update=update))
 
     def tell(self, event: Event) -> None:
         try:
-            self._on_event(event)
+            outcome: object = self._on_event(event)
         except Exception:
-            log.warning("on_event raised", exc_info=True, extra={"event": type(event).__name__})
+            # In full once: a metrics backend that is down for days must not fill the log.
+            log.warning("on_event raised", exc_info=not self._failed, extra={"event": type(event).__name__})
+            self._failed = True
+        else:
+            if inspect.iscoroutine(outcome):
+                outcome.close()
+                log.warning("on_event gave a coroutine, and is not awaited", extra={"event": type(event).__name__})

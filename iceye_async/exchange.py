@@ -4,6 +4,7 @@ aiohttp's own errors never get out, not even as a cause: their text holds whole 
 signatures and tokens. Redirects are never followed.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +17,14 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 import aiohttp
 from yarl import URL
 
-from .errors import DecodeError, IceyeError, TlsError, TransportError, UsageError
+from .errors import DecodeError, IceyeError, ProxyError, TlsError, TransportError, UsageError
 from .protocol.replies import Reply
 from .watch import Watch
 
 BODY_CAP = 64 * 1024 * 1024
 """Bytes, decoded. A longer body of the API or the token endpoint is an error."""
 
+_CHECK_PROXY = "check proxy=, or HTTPS_PROXY in the environment"
 STALL = 60.0
 """Seconds without a byte after which a download is taken for dead."""
 
@@ -148,8 +150,11 @@ async def exchange(
                 if response.connection is not None:
                     # Not read to its end: the connection must not be used again.
                     response.close()
+    except asyncio.CancelledError as cancelled:
+        # What follows from it outside, a `TimeoutError` for instance, must not lead to frames that hold headers.
+        raise cancelled.with_traceback(None) from None
     except FOREIGN as error:
-        failure: IceyeError = translated(error, f"{method} {url.path}", watch.seconds)
+        failure: IceyeError = translated(error, f"{method} {url.path}", url.host, watch.seconds)
     else:
         if body is None and response.status >= 300:
             # Of an error the status counts, and what it says in so many words need not be read.
@@ -183,13 +188,22 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     return None
 
 
-def translated(error: Exception, asked: str, timeout: float) -> TransportError:
-    """The error of aiohttp or the system as one of ours, in words that hold no address, header or proxy."""
+def translated(error: Exception, asked: str, host: str | None, timeout: float) -> TransportError:
+    """The error of aiohttp or the system as one of ours, in words that hold no address, header or proxy.
+
+    `host` is the one that was asked, as the link or the URL has it.
+    """
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return TlsError(f"{asked}: TLS failed: {_tls_reason(error)}; a company CA goes into ssl=", sent=False)
+            reason = _tls_reason(error)
+            return TlsError(f"{asked}: TLS failed: {reason}{_tls_step(reason)}", sent=False)
+        case aiohttp.ClientHttpProxyError() if error.status < 500:
+            why = "wants a user name and a password" if error.status == 407 else "does not let this pass"
+            return ProxyError(f"{asked}: the proxy {why} ({error.status}); {_CHECK_PROXY}", sent=False)
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return TransportError(f"{asked}: the proxy refused or cannot be reached; check proxy=", sent=False)
+            return TransportError(f"{asked}: the proxy refused or cannot be reached; {_CHECK_PROXY}", sent=False)
+        case aiohttp.ClientConnectorDNSError() if error.host != host:
+            return TransportError(f"{asked}: the name of the proxy cannot be resolved; {_CHECK_PROXY}", sent=False)
         case aiohttp.ClientConnectorDNSError():
             return TransportError(
                 f"{asked}: the host name cannot be resolved; check the address and the network", sent=False
@@ -205,6 +219,14 @@ def translated(error: Exception, asked: str, timeout: float) -> TransportError:
             return TransportError(f"{asked}: the reply is not HTTP")
         case _:
             return TransportError(f"{asked}: no reply ({type(error).__name__})")
+
+
+def _tls_step(reason: str) -> str:
+    if "mismatch" in reason:
+        return "; the certificate is for another name, check the address"
+    if "WRONG_VERSION_NUMBER" in reason or "record layer" in reason:
+        return "; the other side does not speak TLS, check scheme and port of the address"
+    return "; a company CA goes into ssl="
 
 
 def _tls_reason(error: Exception) -> str:

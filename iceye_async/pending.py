@@ -287,9 +287,7 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
             self._noted |= {odd}
             log.warning(odd, extra={"task_id": self._task_id})
         if update is not None and self._session.listener is not None:
-            from .events import Updated
-
-            self._session.listener.tell(Updated(task_id=self._task_id, update=update))
+            self._session.listener.updated(self._task_id, update)
         return update
 
     def _result(self) -> DerivativeSet:
@@ -305,7 +303,8 @@ class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
         except IceyeError as error:
             if not (error.transient or isinstance(error, DecodeError | TaskNotFound)):
                 raise
-            return Setback(self._session.cleaned(error))
+            # It is kept for as long as the wait sleeps, and its frames hold the whole body.
+            return Setback(self._session.cleaned(error).with_traceback(None))
 
     async def _ask_in_time(self, state: PollState, left: float) -> Heard:
         try:

@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -20,9 +20,18 @@ import aiohttp
 from yarl import URL
 
 from ._version import __version__
-from .auth import Bearer, ClientCredentials, FixedToken, Token, TokenSource, check_url, is_loopback
+from .auth import Bearer, ClientCredentials, FixedToken, Token, TokenSource, check_url, checked, is_loopback
 from .clock import AsyncioClock, Clock
-from .errors import DecodeError, IceyeError, NotPicklable, RateLimited, StateError, TransportError, UsageError
+from .errors import (
+    DecodeError,
+    IceyeError,
+    NotPicklable,
+    RateLimited,
+    ServerError,
+    StateError,
+    TransportError,
+    UsageError,
+)
 from .exchange import Hidden, Route, Witness, exchange, new_link_session, new_session
 from .limits import RateLimit
 from .protocol import replies
@@ -46,6 +55,8 @@ _HEADERS = {
     "Cache-Control": "no-cache",
     "User-Agent": USER_AGENT,
 }
+_OUTAGE = 5
+"""Failures in a row, of all calls and waits together, after which a warning is logged."""
 _OF_THE_PARENT: list[aiohttp.ClientSession] = []
 """In a process that was forked: what its parent has open."""
 
@@ -83,10 +94,11 @@ class Session:
         self.route = route
         self.clock: Clock = AsyncioClock() if clock is None else clock
         self.local = is_loopback(self._base)
-        self._bearer = Bearer(self._new_token, self.clock)
+        self._bearer = Bearer(self._new_token, self.clock, self._watch)
         self._headers: tuple[Token | None, Hidden] = (None, Hidden())
         self._limit = RateLimit(rate_limit, self.clock)
         self._slots = asyncio.Semaphore(in_flight)
+        self._looks = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
         self.tracing = _tracing()
@@ -95,9 +107,11 @@ class Session:
         self._closed = False
         self._date: tuple[str, float] | None = None
         self._throttles = 0
+        self._failures = 0
 
     def __repr__(self) -> str:
-        return f"<Session of {self.origin}>"
+        # An error reporter may show it before it is made, where it was refused.
+        return f"<Session of {self.origin}>" if hasattr(self, "_base") else "<Session, refused>"
 
     def __reduce__(self) -> NoReturn:
         raise NotPicklable("what belongs to a Client holds a secret and connections and is not pickled")
@@ -128,17 +142,17 @@ class Session:
             self._http = new_session(self._trace_configs()) if self._borrowed is None else self._borrowed
         return self._http
 
-    def open_links(self, url: URL) -> aiohttp.ClientSession:
-        """The HTTP session for this signed link: without cookies, token and default headers."""
+    def open_links(self, host: str | None) -> aiohttp.ClientSession:
+        """The HTTP session for links to this host: without cookies, token and default headers."""
         self.open()
         if self._links is None:
             borrowed = self._borrowed_for_links
             if borrowed is not None and any(True for _ in borrowed.cookie_jar):
                 raise UsageError("link_http= holds cookies, which may go to the link host; give it a DummyCookieJar")
             self._links = new_link_session(self._trace_configs()) if borrowed is None else borrowed
-        if self._borrowed_for_links is not None and url.host is not None:
+        if self._borrowed_for_links is not None and host is not None:
             # What a link host has set since. aiohttp would send it, and a request cannot say no.
-            self._links.cookie_jar.clear_domain(url.host)
+            self._links.cookie_jar.clear_domain(host)
         return self._links
 
     @property
@@ -156,10 +170,12 @@ class Session:
             self.abandon()
             return
         self._closed = True
-        await self._bearer.close()
         self._watch.close()
-        for opened in self._opened():
-            await opened.close()
+        async with contextlib.AsyncExitStack() as stack:
+            # Also where closing is cancelled half-way.
+            for opened in self._opened():
+                stack.push_async_callback(opened.close)
+            stack.push_async_callback(self._bearer.close)
 
     def abandon(self) -> None:
         """Let go of what was opened here, for a client that nobody closed and nobody has any more.
@@ -203,11 +219,19 @@ class Session:
         """Where the request goes, ready to be sent as it stands."""
         return _url(self._root + request.path)
 
-    async def call(self, request: Request, read: Callable[[Reply], A], *, traced: bool = False) -> A:
+    def call(self, request: Request, read: Callable[[Reply], A]) -> Coroutine[Any, Any, A]:
         """Send, repeating what may be repeated, and read the answer. Raises any `IceyeError` of the session layer."""
-        if self.tracing is not None and not traced:
-            with self.tracing.call(request.method, request.path):
-                return await self.call(request, read, traced=True)
+        return self._traced(request, self._call(request, read))
+
+    def look(self, request: Request, patience: float) -> Coroutine[Any, Any, Reply]:
+        """`send`, for a wait, which does not repeat it."""
+        return self._traced(request, self.send(request, patience, polling=True))
+
+    def _traced(self, request: Request, call: Coroutine[Any, Any, A]) -> Coroutine[Any, Any, A]:
+        # Not `async`: most applications trace nothing, and would pay for one frame more at each call.
+        return call if self.tracing is None else self.tracing.around(request.method, request.path, call)
+
+    async def _call(self, request: Request, read: Callable[[Reply], A]) -> A:
         try:
             return read(await self.send(request))
         except IceyeError as error:
@@ -225,15 +249,6 @@ class Session:
             error.request_id = None
         return error
 
-    def look(self, request: Request, patience: float) -> Coroutine[Any, Any, Reply]:
-        """`send`, for a wait, which does not repeat it."""
-        # Not `async`: most applications trace nothing, and would pay for one frame more at each look.
-        return self.send(request, patience) if self.tracing is None else self._traced(self.tracing, request, patience)
-
-    async def _traced(self, tracing: "Tracing", request: Request, patience: float) -> Reply:
-        with tracing.call(request.method, request.path):
-            return await self.send(request, patience)
-
     async def _persist(
         self, attempt: Callable[[], Awaitable[A]], request: Request, failed: list[IceyeError] | None = None
     ) -> A:
@@ -244,7 +259,7 @@ class Session:
         import backoff
 
         # Emptied when it is raised: a frame that held its own error would live until the garbage is collected.
-        failures = failed or []
+        failures = [] if failed is None else failed
         waits = self._retry_policy.waits(random.random)
         next(waits)
 
@@ -255,18 +270,7 @@ class Session:
 
         async def pause(details: Any) -> None:
             # backoff itself can only sleep on asyncio's clock: it waits 0 s, and the wait is here.
-            error = details["exception"]
-            if not self._budget.spend():
-                raise error
-            wait = waits.send(error)
-            if self.listener is not None:
-                from .events import Retried
-
-                self.listener.tell(
-                    Retried(method=request.method, path=request.path.partition("?")[0], wait=wait, error=error)
-                )
-            with self.stay():
-                await self.clock.sleep(wait)
+            await self._pause(request, details["exception"], waits)
 
         retry = backoff.on_exception(
             backoff.constant,
@@ -280,22 +284,36 @@ class Session:
         )
         return await retry(one_more)()
 
-    async def send(self, request: Request, patience: float = PATIENCE) -> Reply:
+    async def _pause(self, request: Request, error: IceyeError, waits: Generator[float, IceyeError, None]) -> None:
+        """Wait before the next try; or raise the error of this one, where the client has no more tries to spend."""
+        if not self._budget.spend():
+            raise error
+        wait = waits.send(error)
+        if self.listener is not None:
+            self.listener.retried(request.method, request.path.partition("?")[0], wait, error)
+        with self.stay():
+            await self.clock.sleep(wait)
+
+    async def send(self, request: Request, patience: float = PATIENCE, *, polling: bool = False) -> Reply:
         """Send once (and once more with a new token after a 401). The reply is one of the request's answers.
 
-        Raises `RateLimited` where the service has asked this client to stay away for longer than `patience` seconds.
+        Where there is a line, calls go before the looks of waits (`polling`), which are many and can wait. Raises
+        `RateLimited` where the service has asked this client to stay away for longer than `patience` seconds.
         """
         http = self.open()
         url = self.url(request)
-        token = self._bearer.fresh or await self._bearer.token()
-        reply = await self._exchange(http, request, url, token, patience)
+        token = self._bearer.fresh or await self._bearer.token(patience)
+        reply = await self._exchange(http, request, url, token, patience, polling)
         if reply.status == 401:
-            renewed = await self._bearer.instead_of(token)
+            renewed = await self._bearer.instead_of(token, patience)
             if renewed.value != token.value:
-                token, reply = renewed, await self._exchange(http, request, url, renewed, patience)
+                token, reply = renewed, await self._exchange(http, request, url, renewed, patience, polling)
+        if reply.status < 500 and reply.status != 429:
+            self._budget.earn()
+            if self._failures:
+                self._recovered()
         if reply.status in request.answers:
             self._throttles = 0
-            self._budget.earn()
             return reply
         raise self._refused(reply, request, token)
 
@@ -303,18 +321,33 @@ class Session:
         error = replies.error(reply, request, (token.value,))
         if isinstance(error, RateLimited):
             self._slow_down(error)
+        if isinstance(error, ServerError):
+            self._failed(error)
         return error
 
+    def _failed(self, error: IceyeError) -> None:
+        """Say once that nothing works any more: whoever polls for days does not see single errors."""
+        self._failures += 1
+        if self._failures == _OUTAGE:
+            log.warning("the service fails", extra={"failures": _OUTAGE, "error": str(error)})
+
+    def _recovered(self) -> None:
+        if self._failures >= _OUTAGE:
+            log.info("the service answers again", extra={"failures": self._failures})
+        self._failures = 0
+
     async def _exchange(
-        self, http: aiohttp.ClientSession, request: Request, url: URL, token: Token, patience: float
+        self, http: aiohttp.ClientSession, request: Request, url: URL, token: Token, patience: float, polling: bool
     ) -> Reply:
         data = None if request.body is None else json.dumps(request.body).encode()
         if self._slots.locked() or self._limit.busy:
-            await self._queue(patience)
+            await self._queue(patience, polling)
         else:
             await self._slots.acquire()
             self._limit.take()
         try:
+            if self._closed:
+                raise StateError(f"{request.method} {url.path}: the client was closed meanwhile")
             reply = await exchange(
                 http,
                 request.method,
@@ -325,7 +358,8 @@ class Session:
                 data=data,
                 witness=self.witness,
             )
-        except TransportError:
+        except TransportError as error:
+            self._failed(error)
             if self._closed or http.closed:
                 whose = "the client" if self._closed else "http="
                 raise StateError(f"{request.method} {url.path}: {whose} was closed meanwhile") from None
@@ -338,18 +372,25 @@ class Session:
             reply = reply._replace(at=self.wall())
         return reply
 
-    async def _queue(self, patience: float) -> None:
-        """Come back when a request may go out, in the order of arrival."""
+    async def _queue(self, patience: float, polling: bool) -> None:
+        """Come back when a request may go out: calls in the order of arrival, and one look at a time among them."""
         if self._limit.paused > patience:
             raise self._throttled()
         with self.stay(patience):
-            await self._slots.acquire()
-            allowed = False
-            try:
-                allowed = await self._limit.turn(patience)
-            finally:
-                if not allowed:
-                    self._slots.release()
+            if polling:
+                async with self._looks:
+                    await self._place(patience)
+            else:
+                await self._place(patience)
+
+    async def _place(self, patience: float) -> None:
+        await self._slots.acquire()
+        allowed = False
+        try:
+            allowed = await self._limit.turn(patience)
+        finally:
+            if not allowed:
+                self._slots.release()
         if not allowed:
             raise self._throttled()
 
@@ -361,18 +402,13 @@ class Session:
     def asked(self, method: str, url: URL, seconds: float, outcome: int | IceyeError) -> None:
         """Log a request to any host, and tell of it: without its query, which may be a signature."""
         status, error = (outcome, None) if isinstance(outcome, int) else (None, outcome)
-        facts = {"method": method, "host": url.host, "path": url.path}
+        facts = {"method": method, "host": url.host, "path": url.path, "seconds": round(seconds, 3)}
         if error is None:
             log.debug("reply", extra={**facts, "status": status})
         else:
             log.debug("no reply", extra={**facts, "error": type(error).__name__})
         if self.listener is not None:
-            from .events import Requested
-
-            told = Requested(
-                method=method, host=url.host or "", path=url.path, status=status, error=error, seconds=seconds
-            )
-            self.listener.tell(told)
+            self.listener.requested(method, url.host or "", url.path, status, error, seconds)
 
     def _headers_with(self, token: Token, *, json_body: bool) -> Hidden:
         known, headers = self._headers
@@ -388,13 +424,12 @@ class Session:
         policy = self._retry_policy
         own = min(policy.first * 2.0 ** min(self._throttles, 30), policy.ceiling)
         self._throttles += 1
-        seconds = own * (1 + random.random()) if error.retry_after is None else error.retry_after  # noqa: S311 - no secret
+        # Also where it asks for no pause at all: who was refused slows down.
+        seconds = max(error.retry_after or 0.0, own * (1 + random.random()))  # noqa: S311 - no secret
         self._limit.pause(seconds)
         self._watch.dismiss(seconds, self._throttled())
         if self.listener is not None:
-            from .events import Throttled
-
-            self.listener.tell(Throttled(seconds=seconds))
+            self.listener.throttled(seconds)
 
     def _throttled(self) -> RateLimited:
         seconds = self._limit.paused
@@ -410,11 +445,9 @@ class Session:
         if isinstance(source, ClientCredentials):
             token = await self._ask_for_token(source)
         else:
-            token = await source.token(stale)
+            token = checked(await source.token(stale))
         if self.listener is not None and not isinstance(source, FixedToken):
-            from .events import TokenRenewed
-
-            self.listener.tell(TokenRenewed(expires_in=token.life))
+            self.listener.renewed(token.life)
         return token
 
     async def _ask_for_token(self, source: ClientCredentials) -> Token:
@@ -426,11 +459,18 @@ class Session:
                 await self._limit.turn(PATIENCE)
             else:
                 self._limit.take()
-            return await source.ask(http, self.route, self._watch, self.witness)
+            try:
+                return await source.ask(http, self.route, self._watch, self.witness)
+            except RateLimited as error:
+                self._bearer.refused(error)
+                self._watch.dismiss(error.retry_after or 0.0, error)
+                raise
+            except (TransportError, ServerError) as error:
+                self._failed(error)
+                raise
 
         try:
-            with self.tracing.call("POST", source.request.path) if self.tracing else contextlib.nullcontext():
-                return await self._persist(attempt, source.request)
+            return await self._traced(source.request, self._persist(attempt, source.request))
         except IceyeError as error:
             # The call that needs the token is not to repeat what was repeated already.
             error.given_up = True

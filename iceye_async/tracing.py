@@ -1,19 +1,22 @@
-"""OpenTelemetry spans: one for each call, and one in it for each request that it takes.
+"""OpenTelemetry spans: one for each call of the API, and one for each request, be it for a call, a token or a file.
 
 Only for applications that use OpenTelemetry: this is loaded for a client that is made after its API was imported, and
 for no other. Queries are never recorded, for they hold the signatures of links, and of errors only the class.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import TypeVar
 
 import aiohttp
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from ._version import __version__
+
+A = TypeVar("A")
 
 _ID = r"(?<=/tasks/)[^/?]+"
 
@@ -37,6 +40,11 @@ class Tracing:
             except BaseException as error:
                 _failed(span, type(error).__name__)
                 raise
+
+    async def around(self, method: str, path: str, call: Awaitable[A]) -> A:
+        """What the call gives, in a span."""
+        with self.call(method, path):
+            return await call
 
     def requests(self) -> aiohttp.TraceConfig:
         """Makes aiohttp tell of each request: a span of the kind CLIENT, which ends when the headers are there."""
@@ -67,7 +75,8 @@ async def _answered(
     reply: aiohttp.TraceRequestEndParams,
 ) -> None:
     context.span.set_attribute("http.response.status_code", reply.response.status)
-    if reply.response.status >= 400:
+    # A 404 is patience to a wait. To whom it is an error, the span of the call says so.
+    if reply.response.status >= 400 and reply.response.status != 404:
         _failed(context.span, str(reply.response.status))
     context.span.end()
 

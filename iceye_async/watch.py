@@ -6,6 +6,7 @@ serves all that are under way.
 """
 
 import asyncio
+import copy
 from collections import deque
 from types import TracebackType
 
@@ -46,7 +47,8 @@ class Watch:
         """Let whoever has less patience than this fail with the error."""
         for stay in self._staying:
             if stay.patience < seconds:
-                stay.interrupt(error)
+                # Each raises an error of its own, for tracebacks grow with every raise.
+                stay.interrupt(copy.copy(error))
 
     def add(self, bound: "_Bound") -> None:
         self._running.append(bound)
@@ -81,6 +83,7 @@ class _Bound:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
+        self._task: asyncio.Task[object] | None = None
         self._late = False
         self.ended = False
 
@@ -91,7 +94,7 @@ class _Bound:
         self._watch.add(self)
 
     def interrupt(self) -> None:
-        if not self._late:
+        if not self._late and self._task is not None:
             self._late = True
             self._task.cancel()
 
@@ -99,9 +102,12 @@ class _Bound:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.ended = True
+        # It may have to stay in line behind one that hangs, and a task is large.
+        task, self._task = self._task, None
         self._watch.remove()
         # As asyncio.timeout does: only our own cancellation becomes a time-out, never one from outside.
-        if self._late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        ours = self._late and task is not None and task.uncancel() <= self._cancelling
+        if ours and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
 

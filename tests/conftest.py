@@ -215,13 +215,16 @@ def without_data(error: IceyeError) -> bytes:
     return pickle.dumps((error.args, facts))
 
 
-def frames(error: BaseException) -> Iterator[str]:
-    """What an error reporter shows of a traceback: the locals of each of our frames."""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename.startswith(PACKAGE):
-            for name, value in frame.f_locals.items():
+def frames(error: BaseException | None) -> Iterator[str]:
+    """What an error reporter shows of a traceback, its causes included: the locals of each frame of ours and below."""
+    while error is not None:
+        inside = False
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            inside = inside or frame.f_code.co_filename.startswith(PACKAGE)
+            for name, value in frame.f_locals.items() if inside else ():
                 with contextlib.suppress(Exception):  # it may be half made, or longer than Python prints
                     yield f"in a traceback: {frame.f_code.co_qualname}, line {line}: {name} = {value!r}"
+        error = error.__cause__ or error.__context__
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,12 @@
 It holds at most one open response between two steps, and none once it is closed, dropped or cancelled.
 """
 
+import asyncio
 import time
 from collections import deque
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -76,13 +78,22 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
     def _abandon(self) -> None:
         self._drop()
 
+    def client_closed(self) -> None:
+        """Let go of what is open between two steps; a step that is under way ends by itself."""
+        if not self._busy:
+            self._drop()
+
     def _result(self) -> tuple[Path, ...]:
         return tuple(event.path for event in self._finished)
 
     async def _step(self) -> DownloadEvent:
         if self._end is not None:
             raise self._end.with_traceback(None)
-        self._session.open()
+        try:
+            self._session.open()
+        except StateError:
+            self._drop()
+            raise
         if self._queue is None:
             self._queue = deque(plan.chosen(plan.wishes(await self._items()), self._keys))
             self._total = len(self._queue)
@@ -174,28 +185,31 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
 
     async def _request(self, transfer: "_Transfer", wish: Wish) -> IceyeError | None:
         """Ask for the file; the error is for a frame to raise that does not hold the link."""
-        # Byte for byte as given: re-quoted, the signature would not hold.
-        url = URL(wish.href, encoded=True)
+        transfer.url = URL(wish.href, encoded=True)  # byte for byte as given: re-quoted, the signature would not hold
+        http = self._session.open_links(transfer.url.host)
         began = time.monotonic()
-        http = self._session.open_links(url)
         failure: IceyeError | None = None
         try:
             with self._session.stay():
                 transfer.response = await http.get(
-                    url,
+                    transfer.url,
                     headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
                     allow_redirects=False,
                     raise_for_status=False,
                     auto_decompress=False,
                     timeout=LINK_TIMEOUT,
-                    **self._session.route.options(url),
+                    **self._session.route.options(transfer.url),
                 )
         except StateError as error:
-            failure = error
+            failure = error.with_traceback(None)
+            failure.__context__ = None
+        except asyncio.CancelledError as cancelled:
+            raise cancelled.with_traceback(None) from None
         except FOREIGN as error:
             failure = _broken(error, wish, self._folder / wish.name)
         if (witness := self._session.witness) is not None:
-            witness("GET", url, time.monotonic() - began, transfer.response.status if failure is None else failure)
+            outcome = transfer.response.status if failure is None else failure
+            witness("GET", transfer.url, time.monotonic() - began, outcome)
         return failure
 
     async def _go_on(self, transfer: "_Transfer", wish: Wish) -> DownloadEvent:
@@ -231,6 +245,7 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
 class _Transfer:
     """What is open between two steps. It is passed on whole: aiohttp shows a response with its link."""
 
+    url: URL
     response: aiohttp.ClientResponse
 
     def __init__(self, part: PartFile) -> None:
@@ -276,7 +291,7 @@ def _refused(transfer: _Transfer, wish: Wish) -> DownloadError | None:
 
 
 def _broken(error: Exception, wish: Wish, path: Path) -> DownloadError:
-    reason = translated(error, f"GET {mask(wish.href)}", STALL)
+    reason = translated(error, f"GET {mask(wish.href)}", urlsplit(wish.href).hostname, STALL)
     return DownloadError(
         f"{wish.asset}: {reason}; nothing was published, download it again", path=path, asset=wish.asset
     )

@@ -15,15 +15,12 @@ _PLAIN = r"(?!.*\.$)[A-Za-z0-9_][A-Za-z0-9._-]{0,119}"
 _SUFFIX = r"\.[A-Za-z0-9]{1,8}$"
 _HASHED = r"-[0-9a-f]{10}(\.[A-Za-z0-9]{1,8})?$"
 _RESERVED = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)"
-_LINK = r"""(?i:https?)://[^\s"<>]+"""
+# A link, and what may be the rest of its query, where a space or a quote tore it: words with what only queries hold.
+_LINK = r"""((?i:https?)://[^\s"'<>]+)((?:[\s"'<>]+(?!(?i:https?)://)[^\s"'<>=&~]*[=&~][^\s"'<>]*)*)"""
 _HOST = r"[A-Za-z0-9.:-]+"
-# Of a link that came in pieces: two parameters of a query, or one with a name that is known to be secret.
-# Both begin where a word begins, or a text of one long word would take the square of its length.
-_QUERY = r"""(?<![\w.~%=&-])[\w.~%=-]*&[^\s"'<>]*=[^\s"'<>]*"""
+_WORD = r"""[^\s"'<>]+"""
 _SIGNED = r"""(?i)(?<![\w-])([\w-]*(?:signature|credential|token|policy|secret))=[^\s"'<>&]+"""
-
-_TORN = r"[&=~]|[\w-]{40,}"
-"""After a link that was masked: what may be the rest of its query, where a space or a quote tore it."""
+_OF_A_NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.~%-"
 
 
 def mask(href: str) -> str:
@@ -43,11 +40,22 @@ def mask(href: str) -> str:
 
 def mask_text(text: str) -> str:
     """The text with every link in it masked, and what signs one wherever it stands."""
-    text = re.sub(_LINK, lambda found: mask(found.group()), text)
-    before, masked, after = text.partition("?...")
-    if masked and re.search(_TORN, after):
-        text = before + masked
-    return re.sub(_SIGNED, r"\1=...", re.sub(_QUERY, "...", text))
+    text = re.sub(_WORD, _without_query, re.sub(_LINK, _masked, text))
+    return re.sub(_SIGNED, r"\1=...", text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    link, rest = mask(found[1]), found[2]
+    return link if link.endswith("?...") else link + rest
+
+
+def _without_query(found: re.Match[str]) -> str:
+    """The word up to where a query begins in it: a name before the first of several `=` and `&`."""
+    word = found[0]
+    if "=" not in word or "&" not in word:
+        return word
+    before = word[: min(word.index("="), word.index("&"))]
+    return before.rstrip(_OF_A_NAME) + "..."
 
 
 def refusal(href: str, *, local: bool) -> str | None:

@@ -435,7 +435,7 @@ def _odd_listing(before: PollState, heard: Listing, after: PollState) -> str | N
 
 def _odd_silence(after: PollState) -> str | None:
     latest = after.latest
-    if after.quiet != _LONG_QUIET or latest is None or latest.derivatives.final or latest.complete or latest.missing:
+    if after.quiet < _LONG_QUIET or latest is None or latest.derivatives.final or latest.complete or latest.missing:
         return None
     return "the service calls a listing partial in which no file is missing"
 

@@ -23,7 +23,8 @@ class RetryPolicy:
     """How single calls are repeated. Waits for derivatives have their own policy: there the poll is the retry.
 
     `tries` counts the first attempt. The pause before try n+1 is drawn evenly from 0 to `first * 2**(n-1)`, at most
-    `ceiling`, and is added to the service's `Retry-After`. Seconds.
+    `ceiling`, and is added to the service's `Retry-After`. Seconds. A call that the service asks to stay away for more
+    than 120 s raises at once, with `retry_after`.
     """
 
     tries: int = field(default=3, validator=validator(whole, least=1))

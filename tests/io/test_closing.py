@@ -1,6 +1,7 @@
 """Closing a client ends whatever waits in it: at once, and with an error that says so."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import warnings
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from iceye_async import Client, Derivative, DerivativeAsset, RateLimited, StateError
+from iceye_async import Client, Derivative, DerivativeAsset, RateLimited, StateError, Token
 
 TASK = "/api/tasking/v2/tasks/t1"
 LOOK = f"{TASK}/derivatives"
@@ -115,7 +116,9 @@ async def test_a_download_ends_and_leaves_nothing_behind(connect, other, tmp_pat
         await asyncio.Event().wait()
 
     other.answers("/file", some_of_it)
-    found = Derivative(id="d", type="V", task_id="t1", assets=(DerivativeAsset(href=f"{other.url}/file"),))
+    found = Derivative(
+        id="d", type="V", task_id="t1", assets=(DerivativeAsset(href=f"{other.url}/file?Signature=c4n4ry"),)
+    )
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as links:
         client = connect(link_http=links if borrowed else None)
         download = client.download(found, tmp_path)
@@ -129,6 +132,62 @@ async def test_a_download_ends_and_leaves_nothing_behind(connect, other, tmp_pat
             async with asyncio.timeout(5):
                 await step
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".iceye-async")]
+
+
+@pytest.mark.parametrize("borrowed", [False, True], ids=["own", "borrowed"])
+async def test_a_download_between_two_steps_is_let_go_of(connect, other, tmp_path, borrowed):
+    other.answers("/file", (200, {}, b"x" * 5_000_000))
+    found = Derivative(id="d", type="V", task_id="t1", assets=(DerivativeAsset(href=f"{other.url}/file"),))
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as links:
+        client = connect(link_http=links if borrowed else None)
+        download = client.download(found, tmp_path)
+        await anext(download)
+        await anext(download)
+
+        await client.close()
+
+        assert not list(tmp_path.glob(".*.part"))
+        async with asyncio.timeout(5):
+            while other.open:  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0)
+        with pytest.raises(StateError, match="closed"):
+            await download
+
+
+async def test_a_closing_that_is_cancelled_wakes_the_waits_all_the_same(connect, service, standing):
+    class Slow:
+        """Gives one token at once, and is in no hurry to give up the second."""
+
+        async def token(self, stale):
+            if stale is None:
+                return Token("c4n4ry")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.2)
+
+    service.answers(LOOK, SOME)
+    service.answers(TASK, (401, {}, b""))
+    client = connect(auth=Slow(), clock=standing)
+    wait = asyncio.ensure_future(client.await_derivatives("t1"))
+    await standing.asleep.wait()
+    refused = asyncio.create_task(client.tasks.get("t1"))
+    while not service.asked(TASK):  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    closing = asyncio.create_task(client.close())
+    await asyncio.sleep(0)
+
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+
+    for call in (wait, refused):
+        with pytest.raises(StateError, match="closed"):
+            async with asyncio.timeout(5):
+                await call
+    await asyncio.sleep(0.25)
 
 
 async def test_whoever_cancels_while_the_client_is_closed_gets_the_cancellation(connect, service, standing):

@@ -115,6 +115,7 @@ async def test_a_callback_that_fails_is_logged_and_changes_nothing(connect, serv
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert {record.getMessage() for record in warnings} == {"on_event raised"}
     assert {record.event for record in warnings} == {"Requested", "Updated"}
+    assert [record.exc_info is not None and bool(record.exc_info) for record in warnings].count(True) == 1
 
 
 async def test_ctrl_c_in_a_callback_is_not_swallowed(connect, service):
@@ -130,11 +131,25 @@ async def test_ctrl_c_in_a_callback_is_not_swallowed(connect, service):
         await connect(on_event=stop).derivatives.get("t1")
 
 
+async def test_a_callback_that_would_have_to_be_awaited_is_logged(connect, service, caplog):
+    service.answers(LOOK, NONE_YET)
+
+    await connect(on_event=lambda event: unawaited(event)).derivatives.get("t1")
+
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warnings == ["on_event gave a coroutine, and is not awaited"]
+
+
 async def unawaited(event):
     pass
 
 
-@pytest.mark.parametrize("on_event", [unawaited, "print", 1])
+class Unawaited:
+    async def __call__(self, event):
+        pass
+
+
+@pytest.mark.parametrize("on_event", [unawaited, Unawaited(), "print", 1])
 def test_what_cannot_be_called_is_refused(connect, on_event):
     with pytest.raises(UsageError, match="on_event is a plain function"):
         connect("https://api.example", on_event=on_event)
@@ -188,4 +203,16 @@ async def test_a_service_that_contradicts_itself_is_logged_once_for_each_wait(co
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [(record.levelname, record.getMessage(), record.task_id) for record in warnings] == [
         ("WARNING", "the service called a listing complete in which files are missing", "t1")
+    ]
+
+
+async def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_is_over(connect, service, caplog):
+    caplog.set_level(logging.INFO)
+    service.answers(LOOK, *[DOWN] * 30, ALL)
+
+    await connect().await_derivatives("t1")
+
+    assert [(record.levelname, record.getMessage(), record.failures) for record in caplog.records] == [
+        ("WARNING", "the service fails", 5),
+        ("INFO", "the service answers again", 30),
     ]

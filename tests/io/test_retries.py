@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -75,7 +76,7 @@ async def test_a_refused_connection_is_tried_again_within_bounds(connect, clock,
 @pytest.mark.parametrize(
     "failure",
     [
-        aiohttp.ClientConnectorDNSError(None, OSError("no such host")),
+        aiohttp.ClientConnectorDNSError(SimpleNamespace(host="api.example"), OSError("no such host")),
         aiohttp.ClientConnectorError(None, ConnectionRefusedError(111, "refused")),
         aiohttp.ServerDisconnectedError(),
         aiohttp.ClientPayloadError("short"),
