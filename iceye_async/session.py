@@ -127,7 +127,7 @@ class Session:
         """Raise `StateError` where the client cannot be used: closed, or from another event loop than before."""
         if self._closed:
             raise StateError("the client is closed; make a new Client, or keep the work inside its `async with`")
-        if os.getpid() != self._process:
+        if not self.here:
             raise StateError("the client belongs to the process that made it; make a Client in each process")
         if self._loop is not None and _running_loop() not in {None, self._loop}:
             raise StateError(
@@ -156,15 +156,19 @@ class Session:
         return self._links
 
     @property
+    def here(self) -> bool:
+        """Whether this is the process that made the session. A fork of it shares its connections, and closes none."""
+        return os.getpid() == self._process
+
+    @property
     def is_open(self) -> bool:
         """Whether there is something that only `close()` ends."""
-        return self._http is not None and not self._closed and os.getpid() == self._process
+        return self._http is not None and not self._closed and self.here
 
     async def close(self) -> None:
         """End what was opened here. What was borrowed stays open."""
-        here = os.getpid() == self._process
-        if not here or (self._loop is not None and _running_loop() is not self._loop):
-            if here and self._loop is not None and self._loop.is_running():
+        if not self.here or (self._loop is not None and _running_loop() is not self._loop):
+            if self.here and self._loop is not None and self._loop.is_running():
                 raise StateError("the client belongs to another event loop, which is running; close it there")
             # Its loop has ended, or is that of the parent of this process: nothing can be awaited in it any more.
             self.abandon()
@@ -183,7 +187,7 @@ class Session:
         aiohttp would say of each session and connector that it was not closed; that was said once, with what to do.
         """
         self._closed = True
-        if os.getpid() != self._process:
+        if not self.here:
             # Closed here, they would be taken from the parent, which shares them: they stay as they are, for good.
             _OF_THE_PARENT.extend(self._opened())
             return

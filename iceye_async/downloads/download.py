@@ -238,7 +238,7 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
 
     def _drop(self) -> None:
         transfer, self._transfer = self._transfer, None
-        if transfer is not None:
+        if transfer is not None and self._session.here:
             transfer.close()
 
 

@@ -233,3 +233,26 @@ def test_what_cannot_work_is_refused_when_the_client_is_made(option, wrong):
 def test_an_address_that_would_lead_elsewhere_is_refused(address):
     with pytest.raises(UsageError, match="base_url"):
         Client(address, auth="c4n4ry-token")
+
+
+@pytest.mark.parametrize("secret", ["c4n4ry\n", " c4n4ry", "c4n\r4ry", "c4n4ry "])
+def test_a_secret_that_was_read_with_its_line_break_is_refused_and_not_shown(secret):
+    with pytest.raises(UsageError, match=r"client_secret .* line break") as caught:
+        ClientCredentials("https://id.example/token", "an-id", secret)
+
+    assert "c4n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ['"c4n4ry"', "'c4n4ry'"])
+def test_a_token_in_the_quotes_of_a_shell_is_refused(token):
+    with pytest.raises(UsageError, match="in quotes"):
+        Client(auth=token)
+
+
+@pytest.mark.parametrize("value", ["...", "xxx", "XXXXXXXX", "TODO", "replace_me", "REPLACE-ME", "change_me"])
+def test_more_words_that_stand_for_a_value_are_told_from_one(monkeypatch, value):
+    monkeypatch.delenv("ICEYE_CLIENT_ID", raising=False)
+    monkeypatch.setenv("ICEYE_ACCESS_TOKEN", value)
+
+    with pytest.raises(UsageError, match="ICEYE_ACCESS_TOKEN still holds a placeholder"):
+        Client.from_env()

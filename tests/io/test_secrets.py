@@ -238,3 +238,17 @@ async def test_each_request_is_logged_at_debug_by_path_and_status(connect, servi
     (record,) = (record for record in caplog.records if record.name == "iceye_async")
     assert record.levelno == logging.DEBUG
     assert (record.method, record.path, record.status) == ("GET", LOOK, 200)
+
+
+async def test_a_time_out_around_a_call_does_not_lead_to_frames_that_hold_the_token(connect, service):
+    """Its cause is a cancellation that went through aiohttp, where the headers are locals."""
+    service.answers(LOOK, hang)
+    client = connect(auth=TOKEN)
+
+    with pytest.raises(TimeoutError) as caught:
+        await asyncio.wait_for(client.derivatives.get("t1"), 0.05)
+
+    for link in chain(caught.value):
+        for frame, _ in traceback.walk_tb(link.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                assert TOKEN not in repr(frame.f_locals)
