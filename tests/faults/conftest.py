@@ -40,6 +40,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jump.passed
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        # From Python 3.12 on it has a time-out, which would be over before a thread can end.
+        await super().shutdown_default_executor()
+
 
 class Asked(NamedTuple):
     """A request as it left; `at` is virtual time in seconds."""
