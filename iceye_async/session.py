@@ -12,9 +12,9 @@ import os
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -37,7 +37,8 @@ from .limits import RateLimit
 from .protocol import replies
 from .protocol.replies import Reply
 from .protocol.requests import Request
-from .protocol.retrying import PATIENCE, RetryBudget, RetryPolicy, again
+from .protocol.retrying import PATIENCE, RetryPolicy
+from .repeats import Repeats
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -87,12 +88,12 @@ class Session:
         self._borrowed, self._borrowed_for_links = http, link_http
         _refuse_default_credentials(http, link_http)
         self._retry_policy = retry
-        self._budget = RetryBudget()
         self._watch = Watch(timeout)
         self.stay = self._watch.stay
         self.listener = listener
         self.route = route
         self.clock: Clock = AsyncioClock() if clock is None else clock
+        self._repeats = Repeats(retry, self.clock, self._watch, listener)
         self.local = is_loopback(self._base)
         self._bearer = Bearer(self._new_token, self.clock, self._watch)
         self._headers: tuple[Token | None, Hidden] = (None, Hidden())
@@ -244,7 +245,7 @@ class Session:
         async def attempt() -> A:
             return read(await self.send(request))
 
-        return await self._persist(attempt, request, failed)
+        return await self._repeats.persist(attempt, request, failed)
 
     def cleaned(self, error: IceyeError) -> IceyeError:
         """The error of an answer that could not be read. Only here it is known what must not be in its facts."""
@@ -252,51 +253,6 @@ class Session:
         if isinstance(error, DecodeError) and token is not None and token.value in (error.request_id or ""):
             error.request_id = None
         return error
-
-    async def _persist(
-        self, attempt: Callable[[], Awaitable[A]], request: Request, failed: list[IceyeError] | None = None
-    ) -> A:
-        """What the first attempt that succeeds gives, or the error of the last one that was worth making.
-
-        `failed` holds the error of an attempt that was made already: most calls never pay for what is set up here.
-        """
-        import backoff
-
-        # Emptied when it is raised: a frame that held its own error would live until the garbage is collected.
-        failures = [] if failed is None else failed
-        waits = self._retry_policy.waits(random.random)
-        next(waits)
-
-        async def one_more() -> A:
-            if failures:
-                raise failures.pop()
-            return await attempt()
-
-        async def pause(details: Any) -> None:
-            # backoff itself can only sleep on asyncio's clock: it waits 0 s, and the wait is here.
-            await self._pause(request, details["exception"], waits)
-
-        retry = backoff.on_exception(
-            backoff.constant,
-            IceyeError,
-            max_tries=self._retry_policy.tries,
-            giveup=lambda error: not again(request, cast("IceyeError", error)),
-            on_backoff=pause,
-            jitter=None,
-            logger=None,
-            interval=0,
-        )
-        return await retry(one_more)()
-
-    async def _pause(self, request: Request, error: IceyeError, waits: Generator[float, IceyeError, None]) -> None:
-        """Wait before the next try; or raise the error of this one, where the client has no more tries to spend."""
-        if not self._budget.spend():
-            raise error
-        wait = waits.send(error)
-        if self.listener is not None:
-            self.listener.retried(request.method, request.path.partition("?")[0], wait, error)
-        with self.stay():
-            await self.clock.sleep(wait)
 
     async def send(self, request: Request, patience: float = PATIENCE, *, polling: bool = False) -> Reply:
         """Send once (and once more with a new token after a 401). The reply is one of the request's answers.
@@ -313,7 +269,7 @@ class Session:
             if renewed.value != token.value:
                 token, reply = renewed, await self._exchange(http, request, url, renewed, patience, polling)
         if reply.status < 500 and reply.status != 429:
-            self._budget.earn()
+            self._repeats.earn()
             if self._failures:
                 self._recovered()
         if reply.status in request.answers:
@@ -474,7 +430,7 @@ class Session:
                 raise
 
         try:
-            return await self._traced(source.request, self._persist(attempt, source.request))
+            return await self._traced(source.request, self._repeats.persist(attempt, source.request))
         except IceyeError as error:
             # The call that needs the token is not to repeat what was repeated already.
             error.given_up = True

@@ -16,7 +16,7 @@ ROWS = [
     ["errors"],
     ["models", "protocol.links"],
     ["protocol"],
-    ["clock", "limits", "watch", "events", "tracing", "exchange", "auth", "session"],
+    ["clock", "limits", "watch", "events", "repeats", "tracing", "exchange", "auth", "session"],
     ["resources", "pending", "downloads"],
     ["client"],
     ["__init__"],
