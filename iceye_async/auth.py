@@ -290,7 +290,9 @@ class Bearer:
 
     def refused(self, refusal: RateLimited) -> None:
         """The token endpoint asks to be left alone: nobody asks it before it allows it, whoever it was said to."""
-        self._refusal, self._refused_until = refusal, self._clock.now() + (refusal.retry_after or 0.0)
+        seconds = refusal.retry_after or 0.0
+        self._refusal, self._refused_until = refusal, self._clock.now() + seconds
+        self._watch.dismiss(self, seconds, refusal)
 
     @property
     def _renewing(self) -> asyncio.Task[Token] | None:
@@ -309,7 +311,7 @@ class Bearer:
             # A renewal that nobody waits for any more may fail in silence: the next call starts another.
             renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         # Waited for, not awaited: who started it may be cancelled, and all the others still get the token.
-        with self._watch.stay(patience):
+        with self._watch.stay(self, patience):
             await asyncio.wait([renewal])
         if renewal.cancelled():
             raise (

@@ -336,7 +336,7 @@ class Session:
         """Come back when a request may go out: calls in the order of arrival, and one look at a time among them."""
         if self._limit.paused > patience:
             raise self._throttled()
-        with self.stay(patience):
+        with self.stay(self._limit, patience):
             if polling:
                 async with self._looks:
                     await self._place(patience)
@@ -387,7 +387,7 @@ class Session:
         # Also where it asks for no pause at all: who was refused slows down.
         seconds = max(error.retry_after or 0.0, own * (1 + random.random()))  # noqa: S311 - no secret
         self._limit.pause(seconds)
-        self._watch.dismiss(seconds, self._throttled())
+        self._watch.dismiss(self._limit, seconds, self._throttled())
         if self.listener is not None:
             self.listener.throttled(seconds)
 
@@ -423,7 +423,6 @@ class Session:
                 return await source.ask(http, self.route, self._watch, self.witness)
             except RateLimited as error:
                 self._bearer.refused(error)
-                self._watch.dismiss(error.retry_after or 0.0, error)
                 raise
             except (TransportError, ServerError) as error:
                 self._failed(error)

@@ -28,9 +28,9 @@ class Watch:
     def bound(self) -> "_Bound":
         return _Bound(self)
 
-    def stay(self, patience: float = float("inf")) -> "_Stay":
-        """`patience` is how many seconds it may be told to wait for longer before it would rather fail."""
-        return _Stay(self._staying, patience)
+    def stay(self, line: object = None, patience: float = float("inf")) -> "_Stay":
+        """`line` is what it waits for; `patience`, how many seconds that may take before it would rather fail."""
+        return _Stay(self._staying, line, patience)
 
     def close(self) -> None:
         """Interrupt whatever runs or waits."""
@@ -43,10 +43,10 @@ class Watch:
         for stay in self._staying:
             stay.interrupt(StateError("the client was closed meanwhile"))
 
-    def dismiss(self, seconds: float, error: IceyeError) -> None:
-        """Let whoever has less patience than this fail with the error."""
+    def dismiss(self, line: object, seconds: float, error: IceyeError) -> None:
+        """Let whoever stands in this line and has less patience fail with the error."""
         for stay in self._staying:
-            if stay.patience < seconds:
+            if stay.line is line and stay.patience < seconds:
                 # Each raises an error of its own, for tracebacks grow with every raise.
                 stay.interrupt(copy.copy(error))
 
@@ -113,12 +113,12 @@ class _Bound:
 
 class _Stay:
     # Thousands of waits are inside one at any time.
-    __slots__ = ("_cancelling", "_error", "_staying", "_task", "patience")
+    __slots__ = ("_cancelling", "_error", "_staying", "_task", "line", "patience")
 
-    def __init__(self, staying: "set[_Stay]", patience: float) -> None:
+    def __init__(self, staying: "set[_Stay]", line: object, patience: float) -> None:
         self._staying = staying
         self._error: IceyeError | None = None
-        self.patience = patience
+        self.line, self.patience = line, patience
 
     def __enter__(self) -> None:
         self._task = _this_task()

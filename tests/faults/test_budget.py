@@ -180,6 +180,31 @@ def test_a_wait_learns_at_once_that_the_token_endpoint_pauses_beyond_its_deadlin
     assert took < 1
 
 
+def test_calls_in_line_with_a_good_token_do_not_mind_that_the_token_endpoint_pauses(wire):
+    """The old token is good for minutes; that the new one has to wait is nothing to those who hold it."""
+
+    def answer(asked):
+        if asked.path != "/token":
+            return (200, {}, b'{"data": []}')
+        if asked.at > 60:
+            return (429, {"Retry-After": "600"}, b"")
+        return (200, {}, b'{"access_token": "c4n4ry", "expires_in": 3600}')
+
+    wire.answer = answer
+
+    async def main(client):
+        await client.derivatives.get("t1")
+        await asyncio.sleep(3290)
+        calls = [asyncio.create_task(client.derivatives.get("t1")) for _ in range(50)]
+        await asyncio.sleep(10)
+        calls += [asyncio.create_task(client.derivatives.get("t1")) for _ in range(50)]
+        return await asyncio.gather(*calls)
+
+    auth = ClientCredentials("https://api.example/token", "an-id", "c4n4ry")
+    assert len(wire.run(main, auth=auth, rate_limit=2)) == 100
+    assert [asked.path for asked in wire.asked].count("/token") >= 2
+
+
 class Failing:
     """A token source of the caller's own that raises."""
 
