@@ -4,13 +4,11 @@ It also makes aioresponses work with aiohttp 3.14 and later.
 """
 
 import asyncio
-import contextlib
 import inspect
 import logging
 import pickle
 import secrets
 import socket
-import traceback
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
@@ -25,10 +23,10 @@ from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 
-import iceye_async
 from iceye_async import Client, IceyeError
 from iceye_async.sandbox import Sandbox
 from iceye_async.session import Session
+from tests.showing import frames
 
 DATA = Path(__file__).parent / "data"
 
@@ -183,7 +181,6 @@ def closed_port() -> Iterator[str]:
 
 CANARY = "c4n4ry"
 """In every secret that the tests give away: tokens, client secrets, signatures of links, passwords of proxies."""
-PACKAGE = str(Path(iceye_async.__file__).parent)
 
 
 class Aviary(logging.Handler):
@@ -204,7 +201,7 @@ class Aviary(logging.Handler):
         for error in [*self.errors[:100], *self.errors[100:][-20:]]:
             yield f"error: {error} {error!r} {vars(error)}"
             yield f"pickled: {without_data(error)!r}"
-            yield from frames(error)
+            yield from (f"in a traceback: {shown}" for shown in frames(error))
         for session in self.sessions:
             yield f"session: {session!r} {vars(session)} {vars(session._source)} {vars(session.route)}"
 
@@ -213,18 +210,6 @@ def without_data(error: IceyeError) -> bytes:
     """The pickle, but for what the service listed: links are the data of a model."""
     facts = {name: fact for name, fact in vars(error).items() if name not in {"latest", "failed"}}
     return pickle.dumps((error.args, facts))
-
-
-def frames(error: BaseException | None) -> Iterator[str]:
-    """What an error reporter shows of a traceback, its causes included: the locals of each frame of ours and below."""
-    while error is not None:
-        inside = False
-        for frame, line in traceback.walk_tb(error.__traceback__):
-            inside = inside or frame.f_code.co_filename.startswith(PACKAGE)
-            for name, value in frame.f_locals.items() if inside else ():
-                with contextlib.suppress(Exception):  # it may be half made, or longer than Python prints
-                    yield f"in a traceback: {frame.f_code.co_qualname}, line {line}: {name} = {value!r}"
-        error = error.__cause__ or error.__context__
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,7 @@ from iceye_async import (
     Unauthorized,
     UsageError,
 )
+from tests.showing import everything
 
 TASK = "/api/tasking/v2/tasks/t1"
 LOOK = f"{TASK}/derivatives"
@@ -69,16 +70,6 @@ async def drop(request):
 def named(answer):
     """A test id that is the same in each process."""
     return answer.__name__ if callable(answer) else str(answer)
-
-
-def shown(error):
-    """All that a log, a terminal or an error reporter could show of an error, but for the locals of this file."""
-    told = [traceback.TracebackException.from_exception(error, capture_locals=True)]
-    for link in told:
-        link.stack = traceback.StackSummary.from_list(frame for frame in link.stack if frame.filename != __file__)
-        told += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
-    facts = "".join(f"{key}={value!r}" for key, value in vars(error).items())
-    return f"{''.join(told[0].format())}{error!r}{facts}"
 
 
 @pytest.fixture(autouse=True)
@@ -240,7 +231,7 @@ async def test_a01_a_refusal_that_echoes_the_secret_is_shown_without_it(client, 
         await client.derivatives.get("t1")
 
     basic = service.requests[0].headers["Authorization"].removeprefix("Basic ")
-    assert not [secret for secret in (SECRET, basic) if secret in shown(caught.value)]
+    assert not [secret for secret in (SECRET, basic) if secret in everything(caught.value)]
 
 
 # --- A2: the token endpoint fails for a while ----------------------------------------------------------------------
@@ -402,7 +393,7 @@ async def test_a04_an_answer_that_holds_no_token_is_unreadable_and_not_quoted(cl
     with pytest.raises(DecodeError) as caught:
         await client.derivatives.get("t1")
 
-    assert not [text for text in ("Ms Example", "token-1") if text in shown(caught.value)]
+    assert not [text for text in ("Ms Example", "token-1") if text in everything(caught.value)]
     assert len(service.asked("/token")) <= 3
     assert not service.asked(LOOK)
 
@@ -969,7 +960,7 @@ async def test_a13_a_redirect_is_not_followed(connect, service, other, status, k
         await (client.derivatives.get("t1") if call == "get" else client.await_derivatives("t1"))
 
     assert caught.value.status == status
-    assert "s3cr3t" not in shown(caught.value)
+    assert "s3cr3t" not in everything(caught.value)
     assert len(service.requests) == 1
     assert not other.requests
 
@@ -983,7 +974,7 @@ async def test_a13_a_token_request_is_not_redirected(client, service, other, sta
         await client.derivatives.get("t1")
 
     assert caught.value.status == status
-    assert "s3cr3t" not in shown(caught.value)
+    assert "s3cr3t" not in everything(caught.value)
     assert len(service.requests) == 1
     assert not other.requests
 
@@ -1059,7 +1050,7 @@ async def test_a14_a_host_name_with_a_typo_is_an_error_that_says_where_to_look(c
             await client.derivatives.get("t1")
 
     assert set(resolver.asked) == {"platfrom.iceye.example"}
-    assert "token-1" not in shown(caught.value)
+    assert "token-1" not in everything(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -1214,7 +1205,7 @@ def test_a17_a_refused_token_does_not_show_with_the_locals(monkeypatch, way):
     with pytest.raises(UsageError) as caught:
         Client(auth="topsecret\nmore") if way == "by hand" else Client.from_env()
 
-    assert "psecret" not in shown(caught.value)
+    assert "psecret" not in everything(caught.value)
 
 
 @pytest.mark.parametrize("name", ["newline in it", "CR LF", "tab", "non-ASCII", "BOM", "full-width"])
@@ -1255,7 +1246,7 @@ async def test_a17_a_token_endpoint_that_gives_such_a_token_is_an_error_that_doe
     with pytest.raises(DecodeError) as caught:
         await client.derivatives.get("t1")
 
-    assert "psecret" not in shown(caught.value)
+    assert "psecret" not in everything(caught.value)
     assert not service.asked(LOOK)
 
 
@@ -1275,4 +1266,4 @@ async def test_a10_no_traceback_shows_token_or_secret_not_even_with_locals(
         await connect(auth=credentials, timeout=0.05).derivatives.get("t1")
 
     basic = service.requests[0].headers["Authorization"].removeprefix("Basic ")
-    assert not [secret for secret in ("token-1", SECRET, basic) if secret in shown(caught.value)]
+    assert not [secret for secret in ("token-1", SECRET, basic) if secret in everything(caught.value)]

@@ -7,7 +7,6 @@ import json
 import logging
 import pickle
 import sys
-import traceback
 import tracemalloc
 import zlib
 from datetime import UTC, datetime
@@ -39,6 +38,7 @@ from iceye_async import (
     Unauthorized,
     UsageError,
 )
+from tests.showing import everything
 
 TASK = "/api/tasking/v2/tasks/t1"
 LOOK = f"{TASK}/derivatives"
@@ -134,21 +134,6 @@ def refused(ask):
         return caught.value
 
     return refused
-
-
-def chain(error):
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def everything(error):
-    """All that a log, a terminal or a file could hold of an error, its causes and its facts."""
-    shown = "".join(traceback.format_exception(error))
-    for link in chain(error):
-        shown += f"{link!r} {vars(link)}"
-        shown += "".join(map(everything, getattr(link, "failed", {}).values()))
-    return shown
 
 
 def leaked(error):

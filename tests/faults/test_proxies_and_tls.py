@@ -31,6 +31,7 @@ from iceye_async import (
     TransportError,
     UsageError,
 )
+from tests.showing import everything
 
 LOOK = "/api/tasking/v2/tasks/t1/derivatives"
 USER, PASSWORD, TOKEN, SECRET, SIGNATURE = "firm-user", "pass-1234", "token-4711", "secret-0815", "sig-0042"
@@ -41,16 +42,6 @@ NAMES = {"API": "api.example", "token": "id.example", "link": "links.example"}
 """The three kinds of hosts, and their names where there is a proxy that finds them."""
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-
-
-def shown(error):
-    """All that a log, a terminal or an error reporter could show of an error, but for the locals of this file."""
-    told = [traceback.TracebackException.from_exception(error, capture_locals=True)]
-    for link in told:
-        link.stack = traceback.StackSummary.from_list(frame for frame in link.stack if frame.filename != __file__)
-        told += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
-    facts = "".join(f"{key}={value!r}" for key, value in vars(error).items())
-    return f"{''.join(told[0].format())}{error!r}{facts}{''.join(map(shown, getattr(error, 'failed', {}).values()))}"
 
 
 def leaked(text):
@@ -410,7 +401,7 @@ async def test_a_failing_proxy_is_an_error_of_ours_without_its_password(
     with pytest.raises((TransportError, DownloadError)) as caught:
         await call(kind, connect, tmp_path, url)
 
-    assert not leaked(shown(caught.value))
+    assert not leaked(everything(caught.value))
     assert not heard(hosts)
 
 
@@ -446,7 +437,7 @@ def test_a_refused_proxy_address_does_not_show_with_the_locals(environment, way)
     with pytest.raises(UsageError) as caught:
         Client(auth="a-token", proxy=url) if way == "by hand" else Client.from_env()
 
-    assert not leaked(shown(caught.value))
+    assert not leaked(everything(caught.value))
 
 
 @pytest.mark.parametrize("kind", ["API", "token"])
@@ -476,7 +467,7 @@ async def test_a_proxy_that_never_answers_does_not_hang_a_download(connect, host
     with pytest.raises(DownloadError if ended else asyncio.CancelledError) as caught:
         await fetching
     assert ended
-    assert not leaked(shown(caught.value))
+    assert not leaked(everything(caught.value))
 
 
 # --- from_env: HTTPS_PROXY and NO_PROXY, read once ------------------------------------------------------------------
@@ -678,7 +669,7 @@ async def test_b08_no_error_hints_at_switching_verification_off(bad, kind, flaw)
     with pytest.raises(IceyeError) as caught:
         await calls["download" if kind == "link" else "get"]()
 
-    text = shown(caught.value)
+    text = everything(caught.value)
     hint = r"(?i)insecure|ssl ?= ?False|verify ?= ?False|verify_ssl|CERT_NONE|check_hostname|unverified|disabl|turn off"
     assert not re.search(hint, text)
     assert not re.search(r"(?i)switch(ing)? .*off|skip|ignore|without verif", str(caught.value))
@@ -752,4 +743,4 @@ async def test_b08_one_bad_link_host_does_not_stop_the_other_files(
 
     assert [path.read_bytes() for path in caught.value.done] == [CONTENT]
     assert len(caught.value.failed) == 1
-    assert not leaked(shown(caught.value))
+    assert not leaked(everything(caught.value))

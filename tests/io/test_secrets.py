@@ -18,6 +18,7 @@ from iceye_async import (
     RetryPolicy,
     Token,
 )
+from tests.showing import chain, everything
 
 LOOK = "/api/tasking/v2/tasks/t1/derivatives"
 TOKEN, SECRET, SIGNATURE, PASSWORD = "c4n4ry-tok", "c4n4ry-sec", "c4n4ry~%2F0042", "c4n4ry-pass"
@@ -32,22 +33,6 @@ TOKEN_ECHO = ECHO.replace(TOKEN.encode(), b"")
 def named(answer):
     """A test id that is the same in each process."""
     return getattr(answer, "__name__", repr(answer))
-
-
-def chain(error):
-    """The error and whatever hangs on it, shown or not."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def everything(error):
-    """All that a log or a terminal could show of an error, its causes and its facts."""
-    shown = "".join(traceback.format_exception(error))
-    for link in chain(error):
-        shown += f"{link!r} {vars(link) if isinstance(link, IceyeError) else link}"
-        shown += "".join(map(everything, getattr(link, "failed", {}).values()))
-    return shown
 
 
 @pytest.fixture(autouse=True)
