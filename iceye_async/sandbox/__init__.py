@@ -7,7 +7,8 @@ It spells every JSON body itself and imports nothing from the client (but in `Sa
 the client's models would repeat its mistakes.
 """
 
+from .linkfaults import LinkFault, LinkRequest
 from .scenario import Scenario
 from .server import Sandbox
 
-__all__ = ["Sandbox", "Scenario"]
+__all__ = ["LinkFault", "LinkRequest", "Sandbox", "Scenario"]

@@ -133,16 +133,37 @@ def detection_file(kind: str) -> str:
     return f"{_DETECTED.get(kind, (kind.lower(), 0))[0]}-detections.geojson"
 
 
-def file(key: str, seed: str, order: Mapping[str, Any]) -> tuple[str, bytes]:
-    """The media type and the bytes behind a link: of a product's asset key, or of a derivative type."""
+def is_preview(key: str) -> bool:
+    """Whether all products of a task have this asset in common."""
+    return key.startswith(("quicklook", "thumbnail"))
+
+
+def media(key: str) -> str:
+    """The media type that the link host tells of an asset key or a derivative type."""
+    return ASSETS[key][0].partition(";")[0] if key in ASSETS else "application/geo+json"
+
+
+def told_name(kind: str, key: str, task_id: str, taken: datetime) -> str:
+    """What the link host calls a file, in the manner of ICEYE's samples: `ICEYE_GRD_SLH_20138_20230701T101112.tif`.
+
+    `kind` is the type of the product or derivative. What the real host tells, if anything, is not published.
+    """
+    stem = f"_{int(task_id[:6], 16)}_{taken.astimezone(UTC):%Y%m%dT%H%M%S}"
+    if key not in ASSETS:
+        return f"ICEYE{stem}_{detection_file(key)}"
+    what, _, ending = key.rpartition("-")
+    return f"ICEYE{stem}_{what.upper()}.{ending}" if is_preview(key) else f"ICEYE_{kind}_SLH{stem}.{ending}"
+
+
+def file(key: str, seed: str, order: Mapping[str, Any]) -> bytes:
+    """The bytes behind a link: of a product's asset key, or of a derivative type."""
     box = bbox(order)
     if key not in ASSETS:
         name, count = _DETECTED.get(key, (key.lower(), 1))
-        return "application/geo+json", rasters.detections(name, seed + key, box, count)
-    media = ASSETS[key][0]
+        return rasters.detections(name, seed + key, box, count)
     if key == "grd-xml":
-        return media, b"<?xml version='1.0'?>\n<GRD><illustrative>true</illustrative></GRD>\n"
+        return b"<?xml version='1.0'?>\n<GRD><illustrative>true</illustrative></GRD>\n"
     if key == "thumbnail-json":
-        return media, b'{"illustrative": true}'
+        return b'{"illustrative": true}'
     picture = rasters.scene(seed, [(120 + 90 * n % 300, 80 + 57 * n % 380) for n in range(7)])
-    return media, rasters.geotiff(picture, box) if key == "grd-tif" else rasters.png(picture)
+    return rasters.geotiff(picture, box) if key == "grd-tif" else rasters.png(picture)

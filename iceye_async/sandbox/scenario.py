@@ -30,6 +30,15 @@ class Scenario:
     """REJECTED, FAILED or CANCELED, instead of FULFILLED; REJECTED instead of ACTIVE."""
     echo: bool = False
     """Whether a task's JSON holds its `derivativeProductTypes`. Whether the real service does is not documented."""
+    sizes: Mapping[str, int] = field(factory=dict)
+    """Of the files behind links, in bytes: by asset key (`grd-tif`) or derivative type. One that is not here is small.
+
+    The real file is cut, or filled up with noise, which is never in memory as a whole.
+    """
+    link_life: float = 60 * MINUTE
+    """How long a link is good. Source: "Download URLs expire in 1 hour"."""
+    names: bool = False
+    """Whether the link host names the files (`Content-Disposition`). Whether the real one does is not documented."""
 
     def status(self, age: float, opens: float) -> str:
         """Of a task that was created `age` seconds ago and whose window opened `opens` seconds after its creation."""

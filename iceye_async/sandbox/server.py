@@ -1,29 +1,28 @@
-"""The service itself: an API origin with a token endpoint, and a second origin for signed links, both on loopback."""
+"""The service itself: an API origin with a token endpoint, beside the origin for signed links, both on loopback."""
 
 import base64
-import hashlib
 import hmac
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from email.utils import format_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 from aiohttp import web
 from attrs import frozen
 
 from . import documents
 from .clock import SandboxClock
+from .linkfaults import LinkFault, LinkRequest
+from .links import File, LinkOrigin
+from .ranges import http_date
 from .scenario import Scenario
 
 if TYPE_CHECKING:
     from .. import Client
 
 _TOKEN_LIFE = 3600
-_LINK_LIFE = 3600
-"""Seconds. Source: "Download URLs expire in 1 hour"."""
 _PRODUCT_TYPES = ("GRD", "GRD-COG")
 """Of other types nothing is served: their asset keys are not published."""
 _REQUIRED = ("contractID", "imagingMode", "pointOfInterest", "acquisitionWindow")
@@ -55,7 +54,7 @@ class Sandbox:
 
     `scenario` says what happens to each task and when; `speed` how many seconds pass in it in a real one (a client from
     `sandbox.client()` lives in the same time). `contract_id` is the contract that tasks are created under, `requests`
-    what it was asked, as (method, path).
+    what the API was asked, as (method, path).
     """
 
     def __init__(self, scenario: Scenario | None = None, *, speed: float = 1.0) -> None:
@@ -66,16 +65,29 @@ class Sandbox:
         self.contract_id = str(uuid.uuid4())
         self.requests: list[tuple[str, str]] = []
         self.base_url = ""
-        self.link_url = ""
         self._signing_key = secrets.token_bytes(16)
         self._tokens: dict[str, float] = {}
         self._orders: dict[str, _Order] = {}
-        self._files: dict[str, tuple[str, str]] = {}
+        self._links = LinkOrigin(self._signature, lambda: self.clock.utc().timestamp())
         self._runners: list[web.AppRunner] = []
 
     @property
     def token_url(self) -> str:
         return f"{self.base_url}/oauth2/token"
+
+    @property
+    def link_url(self) -> str:
+        return self._links.url
+
+    @property
+    def link_faults(self) -> list[LinkFault]:
+        """What is to go wrong at the link host; one that has befallen all the requests it is for is no more in it."""
+        return self._links.faults
+
+    @property
+    def link_requests(self) -> list[LinkRequest]:
+        """What the link host was asked."""
+        return self._links.requests
 
     def client(self, **options: Any) -> "Client":
         """A client of this sandbox, in its time. Options are those of `Client`."""
@@ -88,7 +100,8 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         self.clock.now()
-        self.base_url = await self._serve(
+        api = web.Application(client_max_size=2**20)
+        api.add_routes(
             [
                 web.post("/oauth2/token", self._token),
                 web.post("/api/tasking/v2/tasks", self._api(self._create_task)),
@@ -98,7 +111,8 @@ class Sandbox:
                 web.get("/api/tasking/v2/tasks/{task}/derivatives", self._api(self._get_derivatives)),
             ]
         )
-        self.link_url = await self._serve([web.get("/{path:.+}", self._file)])
+        self.base_url = await self._serve(api)
+        self._links.url = await self._serve(self._links.app())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -106,18 +120,16 @@ class Sandbox:
             await runner.cleanup()
         self._runners.clear()
 
-    async def _serve(self, routes: list[web.RouteDef]) -> str:
-        app = web.Application(client_max_size=2**20)
-        app.add_routes(routes)
-        app.on_response_prepare.append(self._stamp)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    async def _serve(self, app: web.Application) -> str:
+        app.on_response_prepare.insert(0, self._stamp)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG002 - a signal passes both
-        response.headers["Date"] = format_datetime(self.clock.utc(), usegmt=True)
+        response.headers["Date"] = http_date(self.clock.utc())
 
     # --- the API -----------------------------------------------------------------------------------------------
 
@@ -205,7 +217,7 @@ class Sandbox:
     def _product(self, order: _Order, kind: str) -> dict[str, Any]:
         taken = order.created + timedelta(seconds=self.scenario.picture(order.opens))
         ready = taken + timedelta(seconds=self.scenario.fulfilled)
-        links = {key: self._link(order, key, f"{_id(order, kind)}/{key}") for key in documents.ASSETS}
+        links = {key: self._link(order, kind, key, key, ready) for key in documents.ASSETS}
         return documents.product(_id(order, kind), order.body, taken, ready, links)
 
     async def _get_derivatives(self, request: web.Request) -> web.Response:
@@ -214,43 +226,37 @@ class Sandbox:
         ready = [kind for kind in kinds if self.scenario.has_assets(kind, age, order.opens)]
         if not ready:
             raise Refused(404, "not_found", "no derivative products are available yet")
-        data = [
-            documents.derivative(
-                _id(order, kind),
-                kind,
-                _id(order, "image"),
-                self._link(order, kind, f"{_id(order, kind)}/{documents.detection_file(kind)}")
-                if kind in ready
-                else None,
-            )
-            for kind in kinds
-        ]
+        links = {kind: self._derivative_link(order, kind) for kind in ready}
+        data = [documents.derivative(_id(order, kind), kind, _id(order, "image"), links.get(kind)) for kind in kinds]
         return web.json_response({"data": data}, status=200 if len(ready) == len(kinds) else 206)
 
     # --- signed links ------------------------------------------------------------------------------------------
 
-    def _link(self, order: _Order, key: str, path: str) -> str:
-        self._files[path] = (order.id, key)
-        expires = int(self.clock.utc().timestamp()) + _LINK_LIFE
-        signature = quote(self._signature(path, str(expires)), safe="")
-        return f"{self.link_url}/{path}?Expires={expires}&Signature={signature}&Key-Pair-Id=SANDBOX"
+    def _derivative_link(self, order: _Order, kind: str) -> str:
+        since = self.scenario.picture(order.opens) + self.scenario.fulfilled + self.scenario.derivatives[kind]
+        return self._link(order, kind, kind, documents.detection_file(kind), order.created + timedelta(seconds=since))
+
+    def _link(self, order: _Order, kind: str, key: str, last: str, ready: datetime) -> str:
+        """A new link to a file of the product or derivative of this type; its path ends in `last`.
+
+        The products of a task have their previews in common: the path is the same, the signature is each one's own.
+        """
+        item = _id(order, kind)
+        taken = order.created + timedelta(seconds=self.scenario.picture(order.opens))
+        file = File(
+            key=(order.id, key),
+            media=documents.media(key),
+            modified=ready.replace(microsecond=0),
+            name=documents.told_name(kind, key, order.id, taken) if self.scenario.names else None,
+            size=self.scenario.sizes.get(key),
+            make=partial(documents.file, key, order.id, order.body),
+        )
+        folder = _id(order, "previews") if documents.is_preview(key) else item
+        return self._links.link(f"{folder}/{last}", item, file, self.scenario.link_life)
 
     def _signature(self, path: str, expires: str) -> str:
         digest = hmac.digest(self._signing_key, f"{path}?{expires}".encode(), "sha256")
         return base64.b64encode(digest, b"-~").decode().replace("=", "_")
-
-    async def _file(self, request: web.Request) -> web.Response:
-        if "Authorization" in request.headers or "Cookie" in request.headers:
-            return _xml(400, "InvalidArgument", "Only one auth mechanism allowed")
-        path, query = request.match_info["path"], request.query
-        expires = query.get("Expires", "0")
-        good = _same(query.get("Signature", ""), self._signature(path, expires)) and path in self._files
-        if not good or int(expires) < self.clock.utc().timestamp():
-            return _xml(403, "AccessDenied", "Access denied")
-        task_id, key = self._files[path]
-        media, body = documents.file(key, task_id, self._orders[task_id].body)
-        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
-        return web.Response(body=body, content_type=media.partition(";")[0], headers={"ETag": etag})
 
 
 def _id(order: _Order, what: str) -> str:
@@ -287,8 +293,3 @@ def _error(request: web.Request, refused: Refused) -> web.Response:
     body = documents.error(refused.code, refused.details, problem=problem)
     kind = "application/problem+json" if problem else "application/json"
     return web.json_response(body, status=refused.status, content_type=kind)
-
-
-def _xml(status: int, code: str, message: str) -> web.Response:
-    text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
-    return web.Response(status=status, text=text, content_type="application/xml")

@@ -1,0 +1,116 @@
+"""How an answer of the link host goes over the wire: in pieces, and with what a fault does to it."""
+
+import asyncio
+import socket
+import struct
+import sys
+import uuid
+from collections.abc import Mapping
+
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from attrs import field, frozen
+
+from .contents import Content
+from .linkfaults import LinkFault, LinkRequest
+from .ranges import Span
+
+_BODILESS = frozenset({204, 304})
+_CHANGES = web.ResponseKey("changes", Mapping[str, str | None])
+
+
+@frozen
+class Reply:
+    """An answer, before anything goes wrong with it."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: Content
+    span: Span = field()
+
+    @span.default
+    def _whole(self) -> Span:
+        return (0, self.content.size)
+
+
+async def change_headers(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001 - a signal passes both
+    """The headers of a fault have the last word."""
+    for name, value in response.get(_CHANGES, {}).items():
+        response.headers.pop(name, None)
+        if value is not None:
+            response.headers[name] = value
+
+
+class Answer:
+    """One answer on its way, with what goes wrong with it."""
+
+    def __init__(self, request: web.Request, reply: Reply, fault: LinkFault, heard: LinkRequest) -> None:
+        self._request, self._reply, self._fault, self._heard = request, reply, fault, heard
+        self._bodiless = request.method == "HEAD" or reply.status in _BODILESS
+        self.response = web.StreamResponse(
+            status=reply.status, headers={**reply.headers, "x-amz-cf-id": uuid.uuid4().hex}
+        )
+        self.response[_CHANGES] = fault.headers
+
+    async def send(self, transport: asyncio.Transport) -> None:
+        self._heard.status = self._reply.status
+        transport.set_write_buffer_limits(high=0)  # To drain is to wait until the system has everything.
+        try:
+            writer = await self._send_head()
+            if not self._bodiless:
+                await self._send_body(transport, writer)
+            await writer.drain()
+        except ConnectionError:
+            pass  # The client hung up.
+
+    async def _send_head(self) -> AbstractStreamWriter:
+        response, (start, end) = self.response, self._reply.span
+        if self._fault.chunked and self._request.version >= HttpVersion11:
+            response.enable_chunked_encoding()
+        else:
+            response.content_length = end - start
+        if self._fault.changes("Content-Length"):
+            response.force_close()  # Nothing else tells where the body ends.
+        writer = await response.prepare(self._request)
+        if writer is None:
+            raise ConnectionResetError
+        writer.length = None  # What goes beyond the announced end is sent as well.
+        await writer.write(b"")
+        return writer
+
+    async def _send_body(self, transport: asyncio.Transport, writer: AbstractStreamWriter) -> None:
+        (start, end), fault = self._reply.span, self._fault
+        if fault.ends is not None and fault.ends <= end - start:
+            await self._send_until(start + fault.ends, writer)
+            await _break_off(fault, transport, writer)
+        elif self.response.chunked:
+            await self._send_until(end, writer)
+            await writer.write_eof()
+            transport.write(fault.extra)
+        else:
+            await self._send_until(end, writer, fault.extra)
+
+    async def _send_until(self, end: int, writer: AbstractStreamWriter, extra: bytes = b"") -> None:
+        at = self._reply.span[0]
+        while at < end:
+            piece = self._reply.content.piece(at, end)
+            at += len(piece)
+            # It is counted first: a client in another thread must not have it before it counts.
+            self._heard.sent += len(piece)
+            # What is too much comes in one go with the last that is not, so that a client can see it at once.
+            await writer.write(bytes(piece) + extra if at == end and extra else piece)
+            # A client that takes everything at once must not keep the loop from all others.
+            await asyncio.sleep(0)
+        if extra and self._heard.sent == 0:
+            await writer.write(extra)
+
+
+async def _break_off(fault: LinkFault, transport: asyncio.Transport, writer: AbstractStreamWriter) -> None:
+    if fault.stall is not None:
+        await asyncio.Event().wait()  # It is cancelled when the client hangs up, or by `_hang_up`.
+    await writer.drain()
+    if fault.reset is not None:
+        # The second number: linger for no time at all, which makes the close a reset.
+        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.close()
