@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 from weakref import WeakSet
 
 import aiohttp
@@ -27,7 +27,9 @@ from .resources import Derivatives, Products, Tasks
 from .session import Session
 
 if TYPE_CHECKING:
-    from .downloads import Download, Downloadable, Writers
+    from obstore.store import ObjectStore
+
+    from .downloads import Download, Downloadable, Shared
     from .events import Event, Listener
 
 BASE_URL = "https://platform.iceye.com"
@@ -100,8 +102,9 @@ class Client:
             listener=_listener(on_event),
         )
         self._poll = poll
-        self._writers: Writers | None = None
-        self._downloads: WeakSet[Download] = WeakSet()
+        self._retry = retry
+        self._shared: Shared | None = None
+        self._downloads: WeakSet[Download[Any]] = WeakSet()
         self.tasks = Tasks(self._session)
         self.products = Products(self._session)
         self.derivatives = Derivatives(self._session)
@@ -134,8 +137,8 @@ class Client:
         finally:
             for download in self._downloads:
                 download.client_closed()
-        if self._writers is not None:
-            await self._writers.close()
+        if self._shared is not None:
+            await self._shared.close()
 
     def await_derivatives(
         self, task_id: str, types: Iterable[DerivativeType | str] | None = None, *, poll: PollPolicy | None = None
@@ -162,6 +165,7 @@ class Client:
             raise UsageError(f"poll is a PollPolicy, not {type(poll).__name__}")
         return DerivativeWait(self._session, task_id, wanted, self._poll if poll is None else poll)
 
+    @overload
     def download(
         self,
         thing: "Downloadable",
@@ -169,31 +173,55 @@ class Client:
         *,
         assets: Iterable[str] | None = None,
         overwrite: bool = False,
-    ) -> "Download":
+    ) -> "Download[Path]": ...
+
+    @overload
+    def download(
+        self,
+        thing: "Downloadable",
+        to: "ObjectStore",
+        *,
+        assets: Iterable[str] | None = None,
+        overwrite: bool = False,
+    ) -> "Download[str]": ...
+
+    def download(
+        self,
+        thing: "Downloadable",
+        to: "str | os.PathLike[str] | ObjectStore",
+        *,
+        assets: Iterable[str] | None = None,
+        overwrite: bool = False,
+    ) -> "Download[Any]":
         """Bring files home: await it for the paths, or iterate it for its progress events.
 
         `thing` is a `Product`, a `Derivative`, a `DerivativeSet`, several of them, or a task id (its products, and the
-        derivatives that there are). `to` is a folder, made where it does not exist. `assets` names asset keys
-        (`"quicklook-png"`; of a derivative the type, `"geojson"`); None means all.
+        derivatives that there are). `to` is a folder, made where it does not exist, or a store of obstore's (extra
+        `cloud`; `obstore.store.from_url("s3://bucket/folder")`), and then the paths are strings. `assets` names asset
+        keys (`"quicklook-png"`), roles (`"thumbnail"`) or media types (`"image/png"`; of a derivative also its type,
+        `"geojson"`); None means all. Up to eight files come at once, and a large one over several connections where
+        that is faster.
 
-        A file has its final name only when it is whole. Every name starts with the item's id. A file that this folder's
-        manifest knows is not fetched again; any other file in the way is an error, unless `overwrite` is true.
+        A file has its final name only when it is whole: its length was as announced, it was not an error page, and it
+        was on the disk. Every name starts with the item's id. What breaks off is tried again as the client's
+        `RetryPolicy` says, and goes on where it was; so does the next download after a break, a cancellation or a
+        crash, where the host tells one object from another. A link that is about to end is renewed first. A file that
+        this folder's manifest knows is not fetched again; any other file in the way is an error, unless `overwrite` is
+        true.
 
         Raises `DownloadError` and its kinds. Where several assets were asked for, one that fails does not stop the
         others, and the error has `.done` and `.failed`. `.latest` holds a `Finished` for each whole file, with its size
         in bytes and its SHA-256.
 
-        Links live one hour (API pages "Task products" and "Task derivatives"), so ask for products and derivatives
-        shortly before.
+        Source: the API pages "Task products" and "Task derivatives", by which links live one hour.
         """
-        from .downloads import Download, Writers
+        from .downloads import Download, Shared, is_store
 
         chosen = None if assets is None else words(assets, "assets")
-        if not isinstance(to, str | os.PathLike) or "\0" in os.fspath(to):
-            raise UsageError(f"to is a folder, as a string or a path, not {to!r}")
-        if self._writers is None:
-            self._writers = Writers()
-        download = Download(self._session, self._writers, thing, Path(to), chosen, overwrite=overwrite)
+        where = to if is_store(to) else Path(_folder(to))
+        if self._shared is None:
+            self._shared = Shared(self._session, self._retry)
+        download: Download[Any] = Download(self._session, self._shared, thing, where, chosen, overwrite=overwrite)
         self._downloads.add(download)
         return download
 
@@ -213,6 +241,19 @@ class Client:
         if forgotten:
             message = f"{self!r} was not closed; use `async with Client(...)` or `await client.close()`"
             _warn(message, ResourceWarning, stacklevel=2, source=self)
+
+
+def _folder(to: object) -> str:
+    if not isinstance(to, str | os.PathLike) or not isinstance(os.fspath(to), str) or "\0" in os.fspath(to):
+        raise UsageError(f"to is a folder, as a string or a path, or a store of obstore's, not {to!r}")
+    folder = os.fspath(to)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", folder):
+        scheme = folder.partition("://")[0]
+        raise UsageError(
+            f"to is a folder, and {scheme}:// is none; for an object store pass obstore.store.from_url(...), which "
+            "comes with pip install 'iceye-async[cloud]'"
+        )
+    return folder
 
 
 def _listener(on_event: "Callable[[Event], None] | None") -> "Listener | None":

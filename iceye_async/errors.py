@@ -214,19 +214,22 @@ class DownloadError(IceyeError):
     """A file that did not arrive whole.
 
     `path` is the final name it would have had, `asset` names the asset as item id and asset key. Of several
-    downloads: `done` holds the paths that are whole, `failed` the error of each asset that is not.
+    downloads: `done` holds the paths that are whole, `failed` the error of each asset that is not. `request_id` is what
+    the link host calls the request that failed, where it says so.
     """
 
     def __init__(
         self,
         message: str = "",
         *,
-        path: Path | None = None,
+        path: Path | str | None = None,
         asset: str | None = None,
-        done: tuple[Path, ...] = (),
+        done: tuple[Path | str, ...] = (),
         failed: Mapping[str, IceyeError] | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.request_id = request_id
         self.path = path
         self.asset = asset
         self.done = done

@@ -73,32 +73,71 @@ class Updated:
 
 @frozen(kw_only=True)
 class Started:
-    """The link host answered. `asset` is item id and asset key; `size` is in bytes, or None where it is not said."""
+    """The link host answered. `asset` is item id and asset key; `size` is in bytes, or None where it is not said.
+
+    `resumed` is how many bytes of it an earlier run had left; the others are on their way.
+    """
 
     asset: str
-    path: Path
+    path: Path | str
     size: int | None
+    resumed: int = 0
+
+
+@frozen(kw_only=True)
+class Totals:
+    """All files of a download together, at one moment. Bytes; `rate` is bytes a second over the last few seconds.
+
+    `size` is None while the size of some file is not known yet. What an earlier run had brought counts as received.
+    """
+
+    files: int
+    finished: int
+    received: int
+    size: int | None
+    rate: float
 
 
 @frozen(kw_only=True)
 class Progressed:
-    """So many bytes are on disk, under another name than the final one."""
+    """So many bytes are in the file, under another name than the final one. At most ten times a second for each file.
+
+    `rate` is bytes a second over the last few seconds. Where a file must begin anew, `received` goes back.
+    """
 
     asset: str
-    path: Path
+    path: Path | str
     received: int
     size: int | None
+    rate: float
+    totals: Totals
+
+
+@frozen(kw_only=True)
+class Interrupted:
+    """What was on its way broke off, or the link host was busy (`error`); it goes on after `wait` seconds."""
+
+    asset: str
+    path: Path | str
+    received: int
+    error: IceyeError
+    wait: float
 
 
 @frozen(kw_only=True)
 class Finished:
-    """The file is whole and has its final name. `known` is true where it was there before, and was not fetched."""
+    """The file is whole and has its final name.
+
+    `known` is true where it was there before, and was not fetched; `verified` is false where the link host told no
+    size to hold it against.
+    """
 
     asset: str
-    path: Path
+    path: Path | str
     size: int
     sha256: str
     known: bool = False
+    verified: bool = True
 
 
 @frozen(kw_only=True)
@@ -106,11 +145,11 @@ class Failed:
     """This asset will not come; the others go on."""
 
     asset: str
-    path: Path
+    path: Path | str
     error: IceyeError
 
 
-DownloadEvent: TypeAlias = Started | Progressed | Finished | Failed
+DownloadEvent: TypeAlias = Started | Progressed | Interrupted | Finished | Failed
 Event: TypeAlias = Requested | Retried | Throttled | TokenRenewed | Updated | DownloadEvent
 
 

@@ -25,11 +25,6 @@ BODY_CAP = 64 * 1024 * 1024
 """Bytes, decoded. A longer body of the API or the token endpoint is an error."""
 
 _CHECK_PROXY = "check proxy=, or HTTPS_PROXY in the environment"
-STALL = 60.0
-"""Seconds without a byte after which a download is taken for dead."""
-
-LINK_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=STALL, sock_connect=30.0, sock_read=STALL)
-"""`connect` is what bounds a proxy that takes a request to connect and never answers it."""
 _UNBOUNDED = aiohttp.ClientTimeout(total=None, sock_connect=None)
 FOREIGN: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError, RuntimeError, EOFError)
 
@@ -110,7 +105,7 @@ def new_link_session(trace_configs: Sequence[aiohttp.TraceConfig] = ()) -> aioht
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=LINK_TIMEOUT,
+        timeout=_UNBOUNDED,
         trust_env=False,
         trace_configs=list(trace_configs),
         auto_decompress=False,
@@ -195,22 +190,15 @@ def translated(error: Exception, asked: str, host: str | None, timeout: float) -
     """
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            reason = _tls_reason(error)
-            return TlsError(f"{asked}: TLS failed: {reason}{_tls_step(reason)}", sent=False)
-        case aiohttp.ClientHttpProxyError() if error.status < 500:
-            why = "wants a user name and a password" if error.status == 407 else "does not let this pass"
-            return ProxyError(f"{asked}: the proxy {why} ({error.status}); {_CHECK_PROXY}", sent=False)
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return TransportError(f"{asked}: the proxy refused or cannot be reached; {_CHECK_PROXY}", sent=False)
-        case aiohttp.ClientConnectorDNSError() if error.host != host:
-            return TransportError(f"{asked}: the name of the proxy cannot be resolved; {_CHECK_PROXY}", sent=False)
+            return tls_failed(asked, error)
+        case aiohttp.ClientHttpProxyError():
+            return proxy_refused(asked, error.status)
+        case aiohttp.ClientProxyConnectionError():
+            return proxy_refused(asked)
         case aiohttp.ClientConnectorDNSError():
-            return TransportError(
-                f"{asked}: the host name cannot be resolved; check the address and the network", sent=False
-            )
+            return name_unknown(asked, of_proxy=error.host != host)
         case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or type(error.os_error).__name__
-            return TransportError(f"{asked}: no connection ({reason}); check the address and the network", sent=False)
+            return no_connection(asked, error.os_error)
         case TimeoutError():
             return TransportError(f"{asked}: no whole reply within {timeout:g} s")
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | ConnectionError() | EOFError():
@@ -219,6 +207,33 @@ def translated(error: Exception, asked: str, host: str | None, timeout: float) -
             return TransportError(f"{asked}: the reply is not HTTP")
         case _:
             return TransportError(f"{asked}: no reply ({type(error).__name__})")
+
+
+def tls_failed(asked: str, error: Exception) -> TlsError:
+    """The other side could not prove who it is."""
+    reason = _tls_reason(error)
+    return TlsError(f"{asked}: TLS failed: {reason}{_tls_step(reason)}", sent=False)
+
+
+def proxy_refused(asked: str, status: int | None = None) -> TransportError:
+    """There is no way through the proxy: it said so with this status, or it cannot be reached."""
+    if status is None or status >= 500:
+        return TransportError(f"{asked}: the proxy refused or cannot be reached; {_CHECK_PROXY}", sent=False)
+    why = "wants a user name and a password" if status == 407 else "does not let this pass"
+    return ProxyError(f"{asked}: the proxy {why} ({status}); {_CHECK_PROXY}", sent=False)
+
+
+def name_unknown(asked: str, *, of_proxy: bool) -> TransportError:
+    """The name of the host, or of the proxy, has no address."""
+    if of_proxy:
+        return TransportError(f"{asked}: the name of the proxy cannot be resolved; {_CHECK_PROXY}", sent=False)
+    return TransportError(f"{asked}: the host name cannot be resolved; check the address and the network", sent=False)
+
+
+def no_connection(asked: str, error: OSError) -> TransportError:
+    """Nobody answers at the address."""
+    reason = error.strerror or type(error).__name__
+    return TransportError(f"{asked}: no connection ({reason}); check the address and the network", sent=False)
 
 
 def _tls_step(reason: str) -> str:

@@ -157,6 +157,11 @@ class Session:
         return self._links
 
     @property
+    def borrows_links(self) -> bool:
+        """Whether links are fetched over a session of the caller's."""
+        return self._borrowed_for_links is not None
+
+    @property
     def here(self) -> bool:
         """Whether this is the process that made the session. A fork of it shares its connections, and closes none."""
         return os.getpid() == self._process

@@ -5,14 +5,16 @@ for no other. Queries are never recorded, for they hold the signatures of links,
 """
 
 import re
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import TypeVar
 
 import aiohttp
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
+from yarl import URL
 
 from ._version import __version__
 
@@ -46,6 +48,17 @@ class Tracing:
         with self.call(method, path):
             return await call
 
+    @contextmanager
+    def request(self, method: str, url: URL) -> Iterator[Callable[[int], None]]:
+        """The span of a request that aiohttp does not send; what it gives is to be called with the status."""
+        span = self._start(method, url)
+        try:
+            yield partial(_end, span)
+        except BaseException as error:
+            _failed(span, type(error).__name__)
+            span.end()
+            raise
+
     def requests(self) -> aiohttp.TraceConfig:
         """Makes aiohttp tell of each request: a span of the kind CLIENT, which ends when the headers are there."""
         config = aiohttp.TraceConfig()
@@ -60,13 +73,16 @@ class Tracing:
         context: SimpleNamespace,
         request: aiohttp.TraceRequestStartParams,
     ) -> None:
+        context.span = self._start(request.method, request.url)
+
+    def _start(self, method: str, url: URL) -> Span:
         attributes: dict[str, str | int] = {
-            "http.request.method": request.method,
-            "server.address": request.url.host or "",
-            "server.port": request.url.port or 0,
-            "url.full": str(request.url.with_query(None).with_fragment(None).with_user(None)),
+            "http.request.method": method,
+            "server.address": url.host or "",
+            "server.port": url.port or 0,
+            "url.full": str(url.with_query(None).with_fragment(None).with_user(None)),
         }
-        context.span = self._tracer.start_span(request.method, kind=SpanKind.CLIENT, attributes=attributes)
+        return self._tracer.start_span(method, kind=SpanKind.CLIENT, attributes=attributes)
 
 
 async def _answered(
@@ -74,11 +90,7 @@ async def _answered(
     context: SimpleNamespace,
     reply: aiohttp.TraceRequestEndParams,
 ) -> None:
-    context.span.set_attribute("http.response.status_code", reply.response.status)
-    # A 404 is patience to a wait. To whom it is an error, the span of the call says so.
-    if reply.response.status >= 400 and reply.response.status != 404:
-        _failed(context.span, str(reply.response.status))
-    context.span.end()
+    _end(context.span, reply.response.status)
 
 
 async def _broken(
@@ -88,6 +100,14 @@ async def _broken(
 ) -> None:
     _failed(context.span, type(failure.exception).__name__)
     context.span.end()
+
+
+def _end(span: Span, status: int) -> None:
+    span.set_attribute("http.response.status_code", status)
+    # A 404 is patience to a wait. To whom it is an error, the span of the call says so.
+    if status >= 400 and status != 404:
+        _failed(span, str(status))
+    span.end()
 
 
 def _failed(span: Span, kind: str) -> None:

@@ -1,9 +1,9 @@
 """From a signed link to a whole file: what to fetch, under which name, and how it gets there."""
 
-from ..events import DownloadEvent, Failed, Finished, Progressed, Started
-from .download import Download
-from .files import Writers
+from ..events import DownloadEvent, Failed, Finished, Interrupted, Progressed, Started, Totals
+from .download import Download, Shared
 from .plan import Downloadable
+from .store import is_store
 
 __all__ = [
     "Download",
@@ -11,7 +11,10 @@ __all__ = [
     "Downloadable",
     "Failed",
     "Finished",
+    "Interrupted",
     "Progressed",
+    "Shared",
     "Started",
-    "Writers",
+    "Totals",
+    "is_store",
 ]

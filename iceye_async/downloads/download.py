@@ -1,127 +1,266 @@
-"""`client.download()`: one asset after the other, each from its link to its final name.
+"""`client.download()`: the plan of a download, its files carried by threads, and their events for whoever drives it.
 
-It holds at most one open response between two steps, and none once it is closed, dropped or cancelled.
+Nothing happens unless it is driven: between two steps its threads rest. Left alone for some seconds, dropped, closed or
+cancelled, they let go of their connections and keep what can be gone on with.
 """
 
-import asyncio
-import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-import aiohttp
-from yarl import URL
+from attrs import define
 
-from ..errors import DecodeError, DownloadError, IceyeError, IntegrityError, LinkExpired, NotFound, StateError
-from ..events import DownloadEvent, Failed, Finished, Progressed, Started
-from ..exchange import FOREIGN, LINK_TIMEOUT, STALL, translated
+from ..errors import DecodeError, DownloadError, IceyeError, NotFound
+from ..events import DownloadEvent, Failed, Finished
 from ..pending import Pending
 from ..protocol import requests
-from ..protocol.links import mask, refusal
+from ..protocol.retrying import RetryPolicy
 from ..resources import Derivatives, Products, Tasks
-from ..session import USER_AGENT, Session
+from ..session import Session
 from . import plan
-from .files import PartFile, Record, Writers, disk_error, known, prepare
+from .carrier import Carrier
+from .crew import Crew, Threads
+from .http import Links
+from .manifest import Manifest
+from .meters import Tally
+from .part import PartFile
 from .plan import Downloadable, Item, Wish
+from .renewal import Renewals
+from .store import StoredPart, is_store
+from .transfer import Target
 
-_CHUNK = 2**20
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+Place = TypeVar("Place", Path, str)
+
+_PATIENCE = 2.0
+"""Seconds that a cancelled step waits for its threads to let go. Only a name that is being resolved takes longer."""
 
 
-class Download(Pending[tuple[Path, ...], DownloadEvent]):
+class Shared:
+    """What the downloads of one client share."""
+
+    def __init__(self, session: Session, policy: RetryPolicy) -> None:
+        self.policy = policy
+        self.threads = Threads()
+        self.links = Links(session)
+
+    async def close(self) -> None:
+        """End all threads, and close what is kept open."""
+        await self.threads.close()
+        self.links.close()
+
+
+@define(eq=False)
+class _Job:
+    """A file that is wanted. `twin` is another one that is fetched from the same place, and only once."""
+
+    wish: Wish
+    twin: "_Job | None" = None
+    whole: Finished | None = None
+    failed: bool = False
+
+
+class Download(Pending[tuple[Place, ...], DownloadEvent], Generic[Place]):
     """Files on their way; see `Client.download`."""
 
     def __init__(
         self,
         session: Session,
-        writers: Writers,
+        shared: Shared,
         thing: Downloadable,
-        folder: Path,
-        keys: tuple[str, ...] | None,
+        to: "Path | ObjectStore",
+        words: tuple[str, ...] | None,
         *,
         overwrite: bool,
     ) -> None:
-        self._transfer: _Transfer | None = None
-        self._queue: deque[Wish] | None = None
-        self._session = session
-        self._writers = writers
-        self._folder = folder
-        self._keys = keys
-        self._overwrite = overwrite
+        self._crew: Crew | None = None
+        self._leaving: Crew | None = None
+        self._waiting: deque[_Job] | None = None
+        self._carried: dict[Carrier, _Job] = {}
+        self._told: deque[DownloadEvent] = deque()
+        self._session, self._shared = session, shared
+        self._to, self._words, self._overwrite = to, words, overwrite
+        self._place = str(to) if isinstance(to, Path) else type(to).__name__
         self._total = 0
-        self._finished: list[Finished] = []
+        self._jobs: list[_Job] = []
         self._failed: dict[str, IceyeError] = {}
         self._end: Exception | None = None
+        self._target: Callable[[Wish, Crew], Target]
+        if is_store(to):
+            self._target = partial(_stored, to, overwrite=overwrite)
+        else:
+            self._target = partial(_in_folder, Manifest(cast("Path", to)), overwrite=overwrite)
         session.check()
         if isinstance(thing, str):
             requests.get_task(thing)
             self._thing: str | tuple[Item, ...] = thing
         else:
             self._thing = plan.items(thing)
-            plan.chosen(plan.wishes(self._thing), keys)
+            plan.chosen(plan.wishes(self._thing), words)
         super().__init__()
 
     def __repr__(self) -> str:
-        left = "nothing asked yet" if self._queue is None else f"{len(self._finished)} of {self._total} files"
-        return f"<download to {str(self._folder)!r}: {left}>"
+        left = "nothing asked yet" if self._waiting is None else f"{len(self.latest)} of {self._total} files"
+        return f"<download to {self._place!r}: {left}>"
 
     @property
     def latest(self) -> tuple[Finished, ...]:
-        """A `Finished` for each file that is whole."""
-        return tuple(self._finished)
+        """A `Finished` for each file that is whole, in the order in which they were asked for."""
+        return tuple(job.whole for job in self._jobs if job.whole is not None)
 
     def close(self) -> None:
-        """Stop: drop the open connection, if there is one. Whole files stay."""
+        """Stop: let go of the connections, and keep what a later download can go on with. Whole files stay."""
         super().close()
-        self._drop()
+        self._abandon()
 
     def _abandon(self) -> None:
-        self._drop()
+        if self._crew is not None and self._session.here:
+            self._crew.stop()
 
     def client_closed(self) -> None:
-        """Let go of what is open between two steps; a step that is under way ends by itself."""
-        if not self._busy:
-            self._drop()
+        """Let go of what is open."""
+        self._abandon()
 
-    def _result(self) -> tuple[Path, ...]:
-        return tuple(event.path for event in self._finished)
+    def _result(self) -> tuple[Place, ...]:
+        return tuple(cast("Place", event.path) for event in self.latest)
+
+    # --- one step ----------------------------------------------------------------------------------------------------
 
     async def _step(self) -> DownloadEvent:
         if self._end is not None:
             raise self._end.with_traceback(None)
-        try:
-            self._session.open()
-        except StateError:
-            self._drop()
-            raise
-        if self._queue is None:
-            self._queue = deque(plan.chosen(plan.wishes(await self._items()), self._keys))
-            self._total = len(self._queue)
-        if not self._queue:
+        self._session.open()
+        await self._plan()
+        event = self._told.popleft() if self._told else await self._next()
+        if event is None:
             self._end = self._over()
             raise self._end
-        wish = self._queue[0]
-        try:
-            event = await self._advance(wish)
-        except DownloadError as failure:
-            # Kept for long, and raised again: without the frames of its first way up.
-            error = failure.with_traceback(None)
-            self._failed[wish.asset] = error
-            event = Failed(asset=wish.asset, path=self._folder / wish.name, error=error)
-        if isinstance(event, Finished):
-            self._finished.append(event)
-        if isinstance(event, Finished | Failed):
-            self._queue.popleft()
         if self._session.listener is not None:
             self._session.listener.tell(event)
         return event
 
+    async def _plan(self) -> None:
+        if self._waiting is not None:
+            return
+        wishes = plan.chosen(plan.wishes(await self._items()), self._words)
+        jobs: dict[tuple[str, str, str], _Job] = {}
+        self._waiting = deque()
+        for wish in wishes:
+            job = _Job(wish, twin=jobs.get(wish.source))
+            jobs.setdefault(wish.source, job)
+            self._waiting.append(job)
+        self._jobs = list(self._waiting)
+        self._total = len(wishes)
+        self._tally = Tally(len(wishes))
+        self._renewals = Renewals(self._session)
+
+    async def _next(self) -> DownloadEvent | None:
+        """The next event, or None after the last. Whatever interrupts it stops all threads, and waits for that."""
+        crew = self._working()
+        rested = False
+        try:
+            if self._leaving is not None:
+                await self._leaving.gone(float("inf"))
+                self._leaving = None
+            while (event := self._heard(crew)) is None:
+                self._send(crew)
+                crew.drive()
+                if not self._carried and not self._waiting:
+                    rested = True
+                    return None
+                with self._session.stay():
+                    await crew.wait()
+            rested = True
+            return event
+        finally:
+            self._shared.threads.withdraw(crew)
+            if not rested:
+                await self._interrupted(crew)
+
+    def _working(self) -> Crew:
+        self._shared.threads.check()
+        if self._crew is None:
+            self._crew = Crew(self._session, self._shared.threads)
+        return self._crew
+
+    def _send(self, crew: Crew) -> None:
+        """Start what may be started."""
+        assert self._waiting is not None  # noqa: S101 - it is planned
+        for job in list(self._waiting):
+            if job.twin is not None and job.twin.whole is None and not job.twin.failed:
+                continue
+            if not self._shared.threads.take(crew, wait=True):
+                return
+            self._waiting.remove(job)
+            carrier = Carrier(
+                job.wish,
+                self._target(job.wish, crew),
+                crew=crew,
+                links=self._shared.links,
+                renewals=self._renewals,
+                policy=self._shared.policy,
+                tally=self._tally,
+                twin=None if job.twin is None or job.twin.whole is None else job.twin.whole.path,
+            )
+            self._carried[carrier] = job
+            self._shared.threads.start(crew, carrier.run)
+        self._shared.threads.pass_on()
+
+    def _heard(self, crew: Crew) -> DownloadEvent | None:
+        """The next event that the threads have told."""
+        while (told := crew.next()) is not None:
+            event = told.event
+            if event is None:
+                # It was left alone for too long: it goes on where it was.
+                self._again(self._carried.pop(told.job))
+            elif isinstance(event, BaseException):
+                self._carried.pop(told.job)
+                raise event
+            else:
+                if isinstance(event, Finished | Failed):
+                    self._ended(self._carried.pop(told.job), event)
+                return event
+        return None
+
+    def _again(self, job: _Job) -> None:
+        assert self._waiting is not None  # noqa: S101 - it is planned
+        self._waiting.appendleft(job)
+
+    def _ended(self, job: _Job, event: Finished | Failed) -> None:
+        if isinstance(event, Finished):
+            job.whole = event
+        else:
+            job.failed = True
+            self._failed[job.wish.asset] = event.error
+
+    async def _interrupted(self, crew: Crew) -> None:
+        """Stop the threads, and keep what they had to say."""
+        self._crew, self._leaving = None, crew
+        crew.stop()
+        await crew.gone(_PATIENCE)
+        while (told := crew.next()) is not None:
+            job = self._carried.pop(told.job, None)
+            if isinstance(told.event, Finished | Failed) and job is not None:
+                self._ended(job, told.event)
+                self._told.append(told.event)
+            elif job is not None:
+                self._again(job)
+        for job in self._carried.values():
+            self._again(job)
+        self._carried.clear()
+
+    # --- the beginning and the end -----------------------------------------------------------------------------------
+
     def _over(self) -> Exception:
         if not self._failed:
             return StopAsyncIteration()
-        if self._total == len(self._failed) == 1 and not self._finished:
-            return next(iter(self._failed.values()))
         first = next(iter(self._failed.values()))
+        if self._total == len(self._failed) == 1 and not self.latest:
+            return first
         message = f"{len(self._failed)} of {self._total} files did not arrive; the first: {first}"
         return DownloadError(message, done=self._result(), failed=self._failed)
 
@@ -152,150 +291,10 @@ class Download(Pending[tuple[Path, ...], DownloadEvent]):
             raise absent[0]
         return tuple(found)
 
-    async def _advance(self, wish: Wish) -> DownloadEvent:
-        """One event further with this wish. Whatever goes wrong, also a cancellation, drops what is open."""
-        whole = False
-        try:
-            event = await self._begin(wish) if self._transfer is None else await self._go_on(self._transfer, wish)
-            whole = True
-        except OSError as error:
-            failure = disk_error(error, self._folder / wish.name, wish.asset)
-        else:
-            return event
-        finally:
-            if not whole:
-                self._drop()
-        raise failure
 
-    async def _begin(self, wish: Wish) -> DownloadEvent:
-        path = self._folder / wish.name
-        await self._writers.run(prepare, self._folder)
-        record = await self._writers.run(partial(known, self._folder, wish, overwrite=self._overwrite))
-        if record is not None:
-            return _finished(wish, path, record, known=True)
-        reason = refusal(wish.href, local=self._session.local)
-        if reason is not None:
-            raise DownloadError(f"{wish.asset}: {reason}; it was not followed", path=path, asset=wish.asset)
-        self._transfer = transfer = _Transfer(PartFile(self._folder, wish))
-        await self._writers.run(transfer.part.open)
-        failure = await self._request(transfer, wish) or _refused(transfer, wish)
-        if failure is not None:
-            raise failure
-        return Started(asset=wish.asset, path=path, size=transfer.length)
-
-    async def _request(self, transfer: "_Transfer", wish: Wish) -> IceyeError | None:
-        """Ask for the file; the error is for a frame to raise that does not hold the link."""
-        transfer.url = URL(wish.href, encoded=True)  # byte for byte as given: re-quoted, the signature would not hold
-        http = self._session.open_links(transfer.url.host)
-        began = time.monotonic()
-        failure: IceyeError | None = None
-        try:
-            with self._session.stay():
-                transfer.response = await http.get(
-                    transfer.url,
-                    headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    auto_decompress=False,
-                    timeout=LINK_TIMEOUT,
-                    **self._session.route.options(transfer.url),
-                )
-        except StateError as error:
-            failure = error.with_traceback(None)
-            failure.__context__ = None
-        except asyncio.CancelledError as cancelled:
-            raise cancelled.with_traceback(None) from None
-        except FOREIGN as error:
-            failure = _broken(error, wish, self._folder / wish.name)
-        if (witness := self._session.witness) is not None:
-            outcome = transfer.response.status if failure is None else failure
-            witness("GET", transfer.url, time.monotonic() - began, outcome)
-        return failure
-
-    async def _go_on(self, transfer: "_Transfer", wish: Wish) -> DownloadEvent:
-        part = transfer.part
-        chunk, failure = b"", None
-        try:
-            with self._session.stay():
-                chunk = await _chunk(transfer.response.content)
-        except StateError:
-            raise
-        except FOREIGN as error:
-            failure = _broken(error, wish, part.path)
-        if failure is not None:
-            raise failure
-        if chunk:
-            await self._writers.run(part.write, chunk)
-            return Progressed(asset=wish.asset, path=part.path, received=part.size, size=transfer.length)
-        if transfer.length is not None and part.size != transfer.length:
-            message = (
-                f"{wish.asset}: {part.size} bytes came of {transfer.length}; nothing was published, download it again"
-            )
-            raise IntegrityError(message, path=part.path, asset=wish.asset)
-        record = await self._writers.run(part.publish, transfer.response.headers.get("ETag"))
-        self._drop()
-        return _finished(wish, part.path, record)
-
-    def _drop(self) -> None:
-        transfer, self._transfer = self._transfer, None
-        if transfer is not None and self._session.here:
-            transfer.close()
+def _in_folder(manifest: Manifest, wish: Wish, crew: Crew, *, overwrite: bool) -> Target:
+    return PartFile(manifest, wish, crew, overwrite=overwrite)
 
 
-class _Transfer:
-    """What is open between two steps. It is passed on whole: aiohttp shows a response with its link."""
-
-    url: URL
-    response: aiohttp.ClientResponse
-
-    def __init__(self, part: PartFile) -> None:
-        self.part = part
-
-    @property
-    def length(self) -> int | None:
-        """Bytes, where the link host says so."""
-        return self.response.content_length
-
-    def close(self) -> None:
-        if hasattr(self, "response"):
-            self.response.close()
-        self.part.discard()
-
-
-async def _chunk(content: aiohttp.StreamReader) -> bytes:
-    """The next megabyte or so; nothing at the end. Few large writes cost a third of many small ones."""
-    pieces: list[bytes] = []
-    size = 0
-    while size < _CHUNK and (piece := await content.readany()):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
-
-
-def _refused(transfer: _Transfer, wish: Wish) -> DownloadError | None:
-    """What is wrong with the reply, before a byte of it is taken."""
-    path, status, headers = transfer.part.path, transfer.response.status, transfer.response.headers
-    if status == 403:
-        message = f"{wish.asset}: the link host refused the link (403); links live one hour, ask for the item again"
-        return LinkExpired(message, path=path, asset=wish.asset)
-    if status != 200:
-        message = f"{wish.asset}: the link host answered {status}; ask for the item again, and download that"
-        return DownloadError(message, path=path, asset=wish.asset)
-    if transfer.length is None and "chunked" not in headers.get("Transfer-Encoding", "").lower():
-        message = f"{wish.asset}: the link host does not say where the file ends; nothing was published"
-        return IntegrityError(message, path=path, asset=wish.asset)
-    if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        message = f"{wish.asset}: the link host encoded the file though it was asked not to; nothing was published"
-        return IntegrityError(message, path=path, asset=wish.asset)
-    return None
-
-
-def _broken(error: Exception, wish: Wish, path: Path) -> DownloadError:
-    reason = translated(error, f"GET {mask(wish.href)}", urlsplit(wish.href).hostname, STALL)
-    return DownloadError(
-        f"{wish.asset}: {reason}; nothing was published, download it again", path=path, asset=wish.asset
-    )
-
-
-def _finished(wish: Wish, path: Path, record: Record, *, known: bool = False) -> Finished:
-    return Finished(asset=wish.asset, path=path, size=record.size, sha256=record.sha256, known=known)
+def _stored(store: Any, wish: Wish, crew: Crew, *, overwrite: bool) -> Target:
+    return StoredPart(store, wish, crew, overwrite=overwrite)

@@ -33,6 +33,8 @@ class Derivative:
     image_id: str | None = None
     assets: tuple[DerivativeAsset, ...] = ()
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
+    fetched: float | None = field(default=None, eq=False, repr=False)
+    """When it was given, in seconds since the epoch by the service's clock: its links live one hour from then."""
 
 
 @frozen(eq=False)

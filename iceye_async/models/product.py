@@ -64,6 +64,8 @@ class Product:
     polarizations: tuple[str, ...] = ()
     assets: Mapping[str, ProductAsset] = field(factory=dict, hash=False)
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
+    fetched: float | None = field(default=None, eq=False, repr=False)
+    """When it was given, in seconds since the epoch by the service's clock: its links live one hour from then."""
 
     @property
     def __geo_interface__(self) -> dict[str, Any]:

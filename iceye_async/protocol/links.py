@@ -7,9 +7,17 @@ URLs"). A link is a secret for that hour, so it is never shown with its query.
 import hashlib
 import ipaddress
 import re
+from email.message import Message
+from email.utils import collapse_rfc2231_value
 from urllib.parse import unquote, urlsplit
 
+LIFE = 3600.0
+"""Seconds that a link lives: "Download URLs expire in 1 hour"."""
+
 _LONGEST = 100
+# CloudFront's canned policy has these; what signs for S3 begins with X-Amz-.
+_EXPIRES = r"[?&]Expires=(\d{1,12})(?:[&#]|$)"
+_SIGNING = r"(?i)(expires|signature|policy|key-pair-id|hash-algorithm|awsaccesskeyid|x-amz-[\w-]+)="
 _UNSAFE = r"[^A-Za-z0-9._-]+"
 _PLAIN = r"(?!.*\.$)[A-Za-z0-9_][A-Za-z0-9._-]{0,119}"
 _SUFFIX = r"\.[A-Za-z0-9]{1,8}$"
@@ -106,12 +114,42 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
+def expiry(href: str, fetched: float | None) -> float | None:
+    """When the link ends, in seconds since the epoch: as its query says, else one hour after it was given."""
+    says = re.search(_EXPIRES, href)
+    if says is not None:
+        return float(says[1])
+    return None if fetched is None else fetched + LIFE
+
+
+def object_of(href: str) -> str:
+    """The link without what signs it: two links to the same object are equal in this."""
+    target, _, query = href.partition("#")[0].partition("?")
+    rest = "&".join(part for part in query.split("&") if not re.match(_SIGNING, part))
+    return f"{target}?{rest}" if rest else target
+
+
 def file_name(href: str) -> str:
     """The last segment of the link's path, decoded; may be empty, and is not safe as it is."""
     try:
         return unquote(urlsplit(href).path.rpartition("/")[2])
     except ValueError:
         return ""
+
+
+def disposition(header: str) -> str | None:
+    """The file name in a `Content-Disposition`, in either of its forms (RFC 6266); it is not safe as it is."""
+    message = Message()
+    message["Content-Disposition"] = header
+    try:
+        params = message.get_params([], "Content-Disposition")
+        told = [value for name, value in params if name.lower() == "filename"]
+        # The form that can hold any letter counts before the other; it comes in three parts.
+        told.sort(key=lambda value: isinstance(value, str))
+        name = collapse_rfc2231_value(told[0]) if told else ""
+    except ValueError:
+        return None
+    return name.replace("\\", "/").rpartition("/")[2].strip() or None
 
 
 def safe_name(text: str) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from ..errors import (
@@ -90,16 +90,16 @@ def heard(reply: Reply, task_id: str, before: Outline | None = None) -> tuple[He
     final = reply.status == 200
     outline = Outline(reply.status, wire.without_links(reply.body))
     if outline == before:
-        return Renewed(partial(_items, reply.body, task_id), final), outline
+        return Renewed(partial(_items, reply.body, task_id, given_at(reply)), final), outline
     page = _read(reply, wire.derivatives, task_id)
-    again = partial(_items, reply.body, task_id)
+    again = partial(_items, reply.body, task_id, given_at(reply))
     unread = wire.unreadable(page.flaws, **_facts(reply)) if page.flaws else None
     blocked = frozenset(flaw.type for flaw in page.flaws if flaw.type is not None)
     return Listing(page.items, final, again, unread, blocked), outline
 
 
-def _items(body: bytes, task_id: str) -> tuple[Derivative, ...]:
-    return wire.derivatives(body, task_id).items
+def _items(body: bytes, task_id: str, fetched: float) -> tuple[Derivative, ...]:
+    return wire.derivatives(body, task_id, fetched).items
 
 
 def products(reply: Reply, task_id: str) -> wire.Page:
@@ -125,7 +125,7 @@ def document(reply: Reply) -> Any:
 
 def _read(reply: Reply, read: Any, task_id: str) -> wire.Page:
     try:
-        page: wire.Page = read(_text(reply), task_id)
+        page: wire.Page = read(_text(reply), task_id, given_at(reply))
     except DecodeError as error:
         raise _placed(error, reply) from None
     return page
@@ -146,7 +146,7 @@ def _placed(error: DecodeError, reply: Reply) -> DecodeError:
 
 
 def _facts(reply: Reply, secrets: Iterable[str] = ()) -> dict[str, Any]:
-    return {"retry_after": retry_after(reply), "request_id": _request_id(reply.headers, secrets)}
+    return {"retry_after": retry_after(reply), "request_id": request_id(reply.headers, secrets)}
 
 
 # --- errors ----------------------------------------------------------------------------------------------------
@@ -242,12 +242,19 @@ def clean(text: str, longest: int = 300) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
-def _request_id(headers: Any, secrets: Iterable[str] = ()) -> str | None:
+def request_id(headers: Any, secrets: Iterable[str] = ()) -> str | None:
     found = next((headers[name] for name in _REQUEST_ID if name in headers), None)
     return None if found is None else clean(_without(secrets, found), 100)
 
 
 # --- Retry-After -----------------------------------------------------------------------------------------------
+
+
+def given_at(reply: Reply) -> float:
+    """When the reply was made, in seconds since the epoch by the service's own clock where it says so."""
+    # Kept: a busy poller reads the same second many times, and reading a date costs a twentieth of a whole look.
+    made = _read_date(reply.headers.get("Date", ""))
+    return reply.at if made is None else made
 
 
 def retry_after(reply: Reply) -> float | None:
@@ -270,6 +277,11 @@ def _wait(value: str, reply: Reply) -> float | None:
         return None
     now = http_date(reply.headers.get("Date", ""))
     return max(0.0, moment - (reply.at if now is None else now))
+
+
+@lru_cache(maxsize=16)
+def _read_date(text: str) -> float | None:
+    return http_date(text)
 
 
 def http_date(text: str) -> float | None:

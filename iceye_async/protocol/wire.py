@@ -177,14 +177,14 @@ def _deeper(document: Any, limit: int) -> bool:
 # --- JSON to models --------------------------------------------------------------------------------------------
 
 
-def derivatives(body: bytes, task_id: str) -> Page:
-    """The derivatives on a list, each with the task they belong to."""
-    return _page(decode(body), partial(_structure, model=Derivative, task_id=task_id))
+def derivatives(body: bytes, task_id: str, fetched: float | None = None) -> Page:
+    """The derivatives on a list, each with the task they belong to and the time they were given."""
+    return _page(decode(body), partial(_structure, model=Derivative, task_id=task_id, fetched=fetched))
 
 
-def products(body: bytes, task_id: str) -> Page:
-    """A page of products, each with the task it belongs to."""
-    return _page(decode(body), partial(_product, task_id=task_id))
+def products(body: bytes, task_id: str, fetched: float | None = None) -> Page:
+    """A page of products, each with the task it belongs to and the time it was given."""
+    return _page(decode(body), partial(_product, task_id=task_id, fetched=fetched))
 
 
 _PLAIN_KEY = r"[\w .:/-]{1,40}"
@@ -257,13 +257,14 @@ def _sorted_out(data: list[Any], read: Callable[[Any], Any]) -> tuple[tuple[Any,
     return tuple(items), tuple(flaws)
 
 
-def _structure(document: Any, model: type[M], task_id: str | None = None) -> M:
+def _structure(document: Any, model: type[M], task_id: str | None = None, fetched: float | None = None) -> M:
     """The model with `document` attached, from an object in which null and absent mean the same."""
     if type(document) is not dict:
         raise _Flawed(Flaw("$", f"expected an object, got {_KINDS[type(document)]}"))
     known = document.copy() if None not in document.values() else _without_nulls(document)
     known["document"] = document
     known["task_id"] = task_id
+    _stamp(known, fetched)
     made: M = _reader(model)(known, model)  # type: ignore[arg-type] # a class is hashable
     return made
 
@@ -272,7 +273,7 @@ def _without_nulls(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if value is not None}
 
 
-def _product(item: Any, task_id: str) -> Product:
+def _product(item: Any, task_id: str, fetched: float | None) -> Product:
     if type(item) is not dict:
         raise _Flawed(Flaw("$", f"expected an object, got {_KINDS[type(item)]}"))
     properties = item.get("properties")
@@ -287,8 +288,16 @@ def _product(item: Any, task_id: str) -> Product:
         known["acquired"] = properties
     known["document"] = item
     known["task_id"] = task_id
+    _stamp(known, fetched)
     made: Product = _reader(Product)(known, Product)
     return made
+
+
+def _stamp(known: dict[str, Any], fetched: float | None) -> None:
+    """Ours alone, whatever the service may call by that name."""
+    known.pop("fetched", None)
+    if fetched is not None:
+        known["fetched"] = fetched
 
 
 # --- the converter ---------------------------------------------------------------------------------------------

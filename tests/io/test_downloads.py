@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import web
 
-from iceye_async import Derivative, DerivativeAsset, DownloadError, InProgress
+from iceye_async import Derivative, DerivativeAsset, DownloadError, InProgress, StateError
 from iceye_async.downloads import Finished, Progressed, Started
 from iceye_async.sandbox import Sandbox, Scenario
 
@@ -251,28 +251,68 @@ async def test_after_a_break_an_await_goes_on_with_the_same_response(connect, li
     assert len(other.requests) == 1
 
 
-async def test_dropped_half_way_nothing_is_left_open_or_lying_about(connect, linked, tmp_path):
-    download = connect().download(linked, tmp_path)
+async def begun(client, thing, folder):
+    """A download that stopped after its first bytes."""
+    download = client.download(thing, folder)
     async for event in download:
         if isinstance(event, Progressed):
-            break
+            return download
+    raise AssertionError("no bytes came")
+
+
+async def test_dropped_half_way_what_came_is_kept_for_the_next_download(connect, linked, other, tmp_path):
+    client = connect()
+    download = await begun(client, linked, tmp_path)
 
     del download
-
+    await client.close()
     assert files(tmp_path) == []
+    (path,) = await connect().download(linked, tmp_path)
+
+    assert path.read_bytes() == BODY
     assert not parts(tmp_path)
+    heard = other.requests[-1].headers
+    assert heard["If-Range"] == '"e1"'
+    assert int(heard["Range"].removeprefix("bytes=").removesuffix("-")) > 0
 
 
-async def test_closing_the_client_half_way_leaves_no_part_behind_once_dropped(connect, linked, tmp_path):
+async def test_closing_the_client_half_way_ends_the_transfer(connect, linked, other, tmp_path):
     client = connect()
-    download = client.download(linked, tmp_path)
-    await anext(download)
+    download = await begun(client, linked, tmp_path)
 
     await client.close()
-    del download
+
+    with pytest.raises(StateError):
+        await download
+    assert files(tmp_path) == []
+    assert len(other.requests) == 1
+
+
+async def test_what_cannot_be_told_from_another_object_is_not_kept(connect, other, tmp_path):
+    """Without an ETag and a date nothing says that the rest would be of the same file."""
+    other.answers("/f.json", (200, {}, BODY))
+    client = connect()
+    await begun(client, found(f"{other.url}/f.json"), tmp_path)
+
+    await client.close()
 
     assert files(tmp_path) == []
     assert not parts(tmp_path)
+
+
+async def test_left_alone_for_long_it_lets_go_of_its_connection_and_goes_on_later(
+    connect, linked, other, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("iceye_async.downloads.crew._GRACE", 0.05)
+    download = await begun(connect(), linked, tmp_path)
+    async with asyncio.timeout(5):
+        while other.open:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0)
+
+    (path,) = await download
+
+    assert path.read_bytes() == BODY
+    assert "Range" in other.requests[-1].headers
 
 
 async def test_cancelled_half_way_nothing_is_left_and_an_await_brings_it_whole(connect, other, tmp_path):

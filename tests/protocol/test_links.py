@@ -7,7 +7,17 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from iceye_async.protocol.links import file_name, is_local, mask, mask_text, refusal, safe_name
+from iceye_async.protocol.links import (
+    disposition,
+    expiry,
+    file_name,
+    is_local,
+    mask,
+    mask_text,
+    object_of,
+    refusal,
+    safe_name,
+)
 
 LINK = "https://d1.cloudfront.net/abc/vessels.geojson?Expires=1&Signature=s3cret"
 EXAMPLES = settings(max_examples=500, deadline=None)
@@ -446,3 +456,73 @@ def test_what_signs_a_link_is_masked_also_where_it_stands_alone(text, shown):
 def test_masking_takes_no_more_than_the_length_of_the_text(word):
     """A word that took the square of its length would hold up everything else: this one would never end."""
     assert len(mask_text(word * 400_000)) <= 400_000 * len(word)
+
+
+# --- when they end, and what they lead to --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("href", "fetched", "end"),
+    [
+        (LINK, None, 1.0),
+        (LINK, 500.0, 1.0),
+        ("https://l.example/f?a=b&Expires=1234567890&Signature=x", 500.0, 1234567890.0),
+        ("https://l.example/f?Expires=77", None, 77.0),
+        ("https://l.example/f?Expires=77#x", None, 77.0),
+        ("https://l.example/f", None, None),
+        ("https://l.example/f", 500.0, 4100.0),
+        ("https://l.example/f?Expires=soon", 500.0, 4100.0),
+        ("https://l.example/f?Expires=", 500.0, 4100.0),
+        ("https://l.example/f?NotExpires=77", 500.0, 4100.0),
+        ("https://l.example/Expires=77", 500.0, 4100.0),
+        ("https://l.example/f?Expires=1234567890123", 500.0, 4100.0),
+    ],
+)
+def test_a_link_ends_as_it_says_or_an_hour_after_it_was_given(href, fetched, end):
+    assert expiry(href, fetched) == end
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (LINK, "https://d1.cloudfront.net/abc/vessels.geojson?Expires=2&Signature=t&Key-Pair-Id=K"),
+        ("https://l.example/f?Policy=a&Signature=b", "https://l.example/f"),
+        ("https://l.example/f?X-Amz-Date=1&X-Amz-Signature=b&v=1", "https://l.example/f?v=1"),
+        ("https://l.example/f?v=1&Expires=2", "https://l.example/f?Expires=3&v=1#x"),
+    ],
+)
+def test_links_that_differ_in_their_signature_lead_to_the_same_object(one, other):
+    assert object_of(one) == object_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://l.example/f?v=1", "https://l.example/f?v=2"),
+        ("https://l.example/f", "https://l.example/g"),
+        ("https://l.example/f", "https://m.example/f"),
+    ],
+)
+def test_links_that_differ_in_anything_else_do_not(one, other):
+    assert object_of(one) != object_of(other)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ('attachment; filename="ICEYE_X6_GRD_SM_453426.tif"', "ICEYE_X6_GRD_SM_453426.tif"),
+        ("attachment; filename=a.tif", "a.tif"),
+        ("attachment; filename=\"other.tif\"; filename*=UTF-8''a.tif", "a.tif"),
+        ("attachment; filename*=UTF-8''%e2%82%ac.tif", "\u20ac.tif"),
+        ('attachment; filename="../../etc/passwd"', "passwd"),
+        ('attachment; filename="C:\\\\x\\\\y.tif"', "y.tif"),
+        ('attachment; filename=""', None),
+        ('attachment; filename="/"', None),
+        ("attachment; filename*=no-such-charset''%ff", "\u00ff"),
+        ('attachment; filename="\ud800"', None),
+        ("attachment", None),
+        ("", None),
+    ],
+)
+def test_the_name_that_a_host_gives_is_its_last_part_alone(header, name):
+    assert disposition(header) == name
