@@ -1,7 +1,7 @@
 """What is run on this project, each in an environment of its own. Plain `nox` runs all that must pass.
 
-demo: the main job in a sandbox; fuzz: what takes too long for every day; bench: the benchmarks, which print and
-never fail.
+demo: the main job in a sandbox; fuzz and torture: what takes too long for every day; bench: the benchmarks, which print
+and never fail.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """mypy, strict, on the package and on a program that uses it."""
-    session.install("-e", ".[cli,otel]", *group("typing"))
+    session.install("-e", ".[cli,cloud,otel]", *group("typing"))
     session.run("mypy")
     session.run("mypy", "tests/typing/api.py", "noxfile.py", "benchmarks")
 
@@ -39,14 +39,14 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, on the wheel as a user would install it; the pure core is covered to the last branch."""
-    session.install(".[cli,otel]", *group("test"))
+    session.install(".[cli,cloud,otel]", *group("test"))
     session.run("pytest", "--numprocesses=2", "--cov", "--cov-report=term", *session.posargs)
 
 
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The tests again, with the oldest versions that the project says it works with."""
-    session.install(".[cli,otel]", *group("test"))
+    session.install(".[cli,cloud,otel]", *group("test"))
     session.install(
         *[requirement.replace(">=", "==").partition(",")[0] for requirement in PROJECT["project"]["dependencies"]]
     )
@@ -73,7 +73,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """A million mutated bodies for the decoder, of which the tests take a sample."""
-    session.install(".[cli,otel]", *group("test"))
+    session.install(".[cli,cloud,otel]", *group("test"))
     bodies = {"ICEYE_FUZZ_BODIES": "1000000"}
     session.run(
         "pytest", "tests/faults/test_fuzz.py", "--numprocesses=2", "--timeout=3600", *session.posargs, env=bodies
@@ -81,8 +81,16 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def torture(session: nox.Session) -> None:
+    """A thousand disturbed downloads and three hundred kills, of which the tests take ten each."""
+    session.install(".[cli,cloud,otel]", *group("test"))
+    counts = {"ICEYE_TORTURE_DOWNLOADS": "1000", "ICEYE_TORTURE_KILLS": "300"}
+    session.run("pytest", "tests/torture", "--numprocesses=2", "--timeout=300", *session.posargs, env=counts)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks of `benchmarks/`, one after the other."""
     session.install(".", *group("bench"))
-    for program in ("import_time", "structuring", "poll_overhead", "waiting_memory"):
+    for program in ("import_time", "structuring", "poll_overhead", "waiting_memory", "download"):
         session.run("python", f"benchmarks/{program}.py")

@@ -12,7 +12,7 @@ import iceye_async
 ROOT = Path(iceye_async.__file__).parent
 
 ROWS = [
-    ["_version", "protocol.links", "display"],
+    ["_version", "protocol.links", "display.text"],
     ["errors"],
     ["models", "protocol.links"],
     ["protocol"],
@@ -20,6 +20,7 @@ ROWS = [
     ["resources", "pending", "downloads"],
     ["client"],
     ["__init__"],
+    ["display"],
     ["cli", "__main__"],
 ]
 STANDS_ASIDE = "sandbox"
@@ -27,11 +28,14 @@ PURE = {"aiohttp", "asyncio", "random", "time", "os", "pathlib", "socket", "ssl"
 FOREIGN = {
     "models": {"attrs"},
     "errors": set(),
-    "display": set(),
+    "display": {"attrs", "rich", "IPython"},
+    "display.text": set(),
     "protocol": {"attrs", "cattrs", "backoff"},
     "sandbox": {"attrs", "aiohttp"},
     "cli": {"rich"},
-    "tracing": {"aiohttp", "opentelemetry"},
+    "client": {"aiohttp", "obstore"},
+    "downloads": {"aiohttp", "attrs", "obstore", "yarl"},
+    "tracing": {"aiohttp", "opentelemetry", "yarl"},
 }
 EVERYWHERE = {"attrs", "aiohttp", "yarl", "backoff"}
 
@@ -123,13 +127,14 @@ def test_the_core_decides_and_does_nothing_else(module: str) -> None:
 
 @pytest.mark.parametrize("module", modules())
 def test_foreign_packages_come_in_where_they_belong(module: str) -> None:
-    allowed = FOREIGN.get(module.partition(".")[0], EVERYWHERE)
+    allowed = FOREIGN.get(module, FOREIGN.get(module.partition(".")[0], EVERYWHERE))
 
     assert imports(module)[1] <= allowed
 
 
-def test_importing_the_package_pulls_in_nothing_optional() -> None:
-    program = "import sys, iceye_async; print(*sys.modules)"
+@pytest.mark.parametrize("module", ["iceye_async", "iceye_async.display.progress"])
+def test_importing_the_package_pulls_in_nothing_optional(module: str) -> None:
+    program = f"import sys, {module}; print(*sys.modules)"
     loaded = set(
         subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout.decode().split()
     )
@@ -137,6 +142,7 @@ def test_importing_the_package_pulls_in_nothing_optional() -> None:
     assert (
         not {
             "rich",
+            "IPython",
             "click",
             "opentelemetry",
             "pystac",

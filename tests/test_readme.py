@@ -33,7 +33,8 @@ def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [text for info, text in blocks("python") if info == "no-run"])
 def test_the_examples_with_an_account_use_names_that_exist(text: str) -> None:
-    tree = ast.parse(f"async def main(token_url, client_id, client_secret, task_id):\n{indented(text)}")
+    given = "client, token_url, client_id, client_secret, task_id, product"
+    tree = ast.parse(f"async def main({given}):\n{indented(text)}")
 
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
 

@@ -17,16 +17,36 @@ def duration(seconds: float) -> str:
 
 def size(count: int) -> str:
     """Bytes as a person reads them: `948 B`, `60 kB`, `1.3 GB`."""
+    factor, unit = _unit(count)
+    return f"{_short(count, factor)} {unit}"
+
+
+def part(count: int, whole: int) -> str:
+    """So many bytes of so many, in one unit: `12 of 948 B`, `0.6 of 1.3 GB`."""
+    factor, unit = _unit(whole)
+    return f"{_short(count, factor)} of {_short(whole, factor)} {unit}"
+
+
+def _unit(count: int) -> tuple[int, str]:
+    factor, unit = 1, "B"
     if count < 1000:
-        return f"{count} B"
-    value, unit = float(count), "B"
+        return factor, unit
     for unit in ("kB", "MB", "GB", "TB"):  # noqa: B007 - it is used after the loop
-        value /= 1000
-        if value < 999.5:
+        factor *= 1000
+        if count / factor < 999.5:
             break
-    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return factor, unit
+
+
+def _short(count: int, factor: int) -> str:
+    value = count / factor
+    return f"{value:.1f}" if factor > 1 and value < 9.95 else f"{value:.0f}"
 
 
 def harmless(text: str) -> str:
-    """The text without anything that moves a cursor, changes a colour or turns the reading direction."""
-    return "".join(char if unicodedata.category(char)[0] != "C" else "?" for char in text)
+    """The text on one line, without anything that moves a cursor, changes a colour or turns the reading direction."""
+    return "".join("?" if _moves(unicodedata.category(char)) else char for char in text)
+
+
+def _moves(category: str) -> bool:
+    return category[0] == "C" or category in {"Zl", "Zp"}

@@ -5,6 +5,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, assert_type
 
+from obstore.store import MemoryStore
+
 from iceye_async import (
     Client,
     ClientCredentials,
@@ -18,6 +20,7 @@ from iceye_async import (
     Token,
     TokenSource,
 )
+from iceye_async.display import bars
 from iceye_async.downloads import DownloadEvent
 
 
@@ -71,6 +74,9 @@ async def downloads(client: Client, product: Product, derivative: Derivative, fo
     assert_type(await client.download("t1", "folder"), tuple[Path, ...])
     async for event in client.download(found, "folder"):
         assert_type(event, DownloadEvent)
+    assert_type(await client.download("t1", to=MemoryStore()), tuple[str, ...])
+    assert_type(await bars(client.download("t1", to="folder")), tuple[Path, ...])
+    assert_type(await bars(client.download("t1", to=MemoryStore())), tuple[str, ...])
 
 
 async def tasks(client: Client) -> None:
