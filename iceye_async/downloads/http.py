@@ -10,10 +10,12 @@ import asyncio
 import base64
 import contextlib
 import http.client
+import io
 import re
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -54,6 +56,8 @@ class Answer(Protocol):
 
     status: int
     headers: "Headers"
+    decrypts: bool
+    """Whether reading it is work."""
 
     def readinto(self, view: memoryview) -> int:
         """Fill the view from its beginning, as far as that goes soon; how much came, 0 at the end.
@@ -237,7 +241,7 @@ class _Asked:
     ) -> None:
         self._connection, self._crew, self._keep = connection, crew, keep
         self._broken: Exception | None = None
-        self._begun = False
+        self._buffered = True
         proxy = connection.origin.proxy
         sent = Hidden(headers) if proxy is None or connection.origin.tls else Hidden(headers, **proxy.headers)
         with crew.interrupts(connection.sock):
@@ -248,6 +252,7 @@ class _Asked:
             self._response = connection.http.getresponse()
         self.status = self._response.status
         self.headers = Headers(self._response.headers.items())
+        self.decrypts = connection.origin.tls
 
     def readinto(self, view: memoryview) -> int:
         failure: IceyeError
@@ -276,6 +281,7 @@ class _Asked:
         got = self._some(view[: left - 1]) if left > 1 else 0
         if got < left - 1:
             return got
+        self._buffered = True
         if self._surplus():
             raise Surplus
         return got + self._some(view[got : got + 1])
@@ -284,18 +290,10 @@ class _Asked:
         """Fill the view, or what of it comes soon. `HTTPResponse.readinto` loses what it has when the rest fails."""
         if self._broken is not None:
             raise self._broken
-        response, got, until = self._response, 0, time.monotonic() + _SOON
+        got, until = 0, time.monotonic() + _SOON
         try:
             while got < len(view):
-                if response.length is None or not self._begun:
-                    # What came with the headers is in a buffer, which `readinto1` would lose where the rest fails.
-                    self._begun = True
-                    piece = response.read1(len(view) - got)
-                    view[got : got + len(piece)] = piece
-                    came = len(piece)
-                else:
-                    came = response.fp.readinto1(view[got:])
-                    response.length -= came
+                came = self._next(view[got:])
                 got += came
                 if not came or time.monotonic() > until:
                     break
@@ -304,6 +302,19 @@ class _Asked:
                 raise
             self._broken = error
         return got
+
+    def _next(self, view: memoryview) -> int:
+        """What comes next, at least a byte. Past the buffer of the response: its layers cost a tenth of reading."""
+        response = self._response
+        if self._buffered or response.length is None:
+            piece = response.read1(len(view))
+            view[: len(piece)] = piece
+            # What came with the headers was in the buffer, and is given out before anything is read.
+            self._buffered = len(view) < io.DEFAULT_BUFFER_SIZE
+            return len(piece)
+        came = self._connection.sock.recv_into(view)
+        response.length -= came
+        return came
 
     def _surplus(self) -> bool:
         """Whether the host sends on after the last byte: then it has told a wrong length."""
@@ -327,8 +338,11 @@ class _Asked:
         self._response.close()
         if good:
             self._keep(self._connection)
-        else:
-            self._connection.close()
+            return
+        with contextlib.suppress(OSError):
+            # The host is to hear at once that nobody reads on, and not when its buffers are full.
+            self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._connection.close()
 
 
 class _Lent:
@@ -340,6 +354,7 @@ class _Lent:
         self._response: aiohttp.ClientResponse = crew.in_loop(lambda: self._told(self._get(headers), mask(str(url))))
         self.status = self._response.status
         self.headers = Headers(self._response.headers.items())
+        self.decrypts = False
 
     async def _get(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         options = self._session.route.options(self._url)

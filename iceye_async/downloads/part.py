@@ -2,7 +2,7 @@
 
 The sidecar says which object it is a part of, and which bytes of it are here: `written` ones outlast a process that is
 killed, `durable` ones a power cut, so after one only these count (the system's boot id tells). It never holds a link.
-Everything here blocks, and is called by one thread at a time.
+Everything here blocks, and but for `write` is called by one thread at a time.
 """
 
 import contextlib
@@ -58,6 +58,7 @@ class PartFile:
         self._sync_error: OSError | None = None
         self._replaces = False
         self._place: os.stat_result
+        self._lock = threading.Lock()
 
     @property
     def received(self) -> int:
@@ -183,9 +184,17 @@ class PartFile:
         if name == self.path.name:
             return
         self.path = self._folder / name
-        self._replaces = os.path.lexists(self.path)
-        if self._replaces and (not self._overwrite or self.path.is_dir()):
-            raise in_the_way(self.path, self._wish.asset)
+        self._replaces = self._overwrite and os.path.lexists(self.path)
+        self._check_way()
+
+    def _check_way(self) -> None:
+        """Take another name where this one is another asset's by now; raise where it is anything else's."""
+        if self.path.is_dir() or (not self._replaces and os.path.lexists(self.path)):
+            # A record is written before its file appears, so it tells.
+            name = self._manifest.name_for(self._wish, self.path.name)
+            if name == self.path.name:
+                raise in_the_way(self.path, self._wish.asset)
+            self._call_it(name)
 
     def write(self, offset: int, piece: memoryview) -> None:
         """Put the bytes where they belong."""
@@ -194,15 +203,19 @@ class PartFile:
         done = 0
         while done < len(piece):
             done += write_at(self._handle, piece[done:], offset + done)
-        self.spans = added(self.spans, (offset, offset + len(piece)))
+        with self._lock:
+            self.spans = added(self.spans, (offset, offset + len(piece)))
+            received, now = self.received, time.monotonic()
+            if received - self._noted[0] >= _EACH or now - self._noted[1] >= _OFTEN:
+                self._note()
+            if received - self._synced[0] >= _SYNC_EACH and now - self._synced[1] >= _SYNC_OFTEN:
+                self._sync_aside()
+
+    def digest(self, offset: int, piece: memoryview) -> None:
+        """Take them into account for the SHA-256 where they come next; the others are read for it at the end."""
         if offset == self._digested:
             self._digest.update(piece)
             self._digested += len(piece)
-        received, now = self.received, time.monotonic()
-        if received - self._noted[0] >= _EACH or now - self._noted[1] >= _OFTEN:
-            self._note()
-        if received - self._synced[0] >= _SYNC_EACH and now - self._synced[1] >= _SYNC_OFTEN:
-            self._sync_aside()
 
     def _note(self) -> None:
         self._noted = (self.received, time.monotonic())
@@ -259,8 +272,7 @@ class PartFile:
             raise DownloadError(f"{self._part} was replaced meanwhile; download again", path=self.path)
         # Another asset that the host calls the same may have come first, now or while this is noted.
         self._call_it(self._manifest.name_for(self._wish, self.path.name))
-        if not self._replaces and os.path.lexists(self.path):
-            raise in_the_way(self.path, self._wish.asset)
+        self._check_way()
         record = Record(*self._wish.identity, self.received, self.object.etag, sha256)
         # The record first: a name without a record would be taken for somebody else's file, were this the last line.
         self._call_it(self._manifest.note(self._wish, self.path.name, record, self._part))
@@ -308,7 +320,9 @@ class PartFile:
         with whole.open("rb", buffering=0) as file:
             while piece := file.read(_PIECE):
                 self._crew.check()
-                self.write(self.received, memoryview(piece))
+                at = self.received
+                self.write(at, memoryview(piece))
+                self.digest(at, memoryview(piece))
 
     def close(self) -> None:
         """Let go of it: kept where a later run can go on with it, else removed."""

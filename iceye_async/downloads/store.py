@@ -163,9 +163,12 @@ class StoredPart:
         """Pass the bytes on."""
         if self._upload is None:
             self._upload = _Upload(self._obstore, self._store, self.path, self.object.size, self._crew)
-        self._digest.update(piece)
         self._upload.put(bytes(piece))
         self.spans = ((0, offset + len(piece)),)
+
+    def digest(self, offset: int, piece: memoryview) -> None:  # noqa: ARG002 - they come in order
+        """Take them into account for the SHA-256."""
+        self._digest.update(piece)
 
     def publish(self) -> tuple[str, Record]:
         """Have the store show it."""
@@ -191,6 +194,7 @@ class StoredPart:
             for piece in self._obstore.get(self._store, str(whole)).stream(min_chunk_size=2**20):
                 self._crew.check()
                 self.write(self.received, memoryview(bytes(piece)))
+                self.digest(0, memoryview(bytes(piece)))
 
     def close(self) -> None:
         """Let go of it: what is not whole was never there."""

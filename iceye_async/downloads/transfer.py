@@ -19,7 +19,7 @@ from .crew import Crew
 from .http import Answer
 from .manifest import Record
 
-PIECE = 2**19
+PIECE = 2**20
 _LITTLE = 2**16
 _ALONE = 8 * 2**20
 """Bytes up to which a file is written by the thread that reads it."""
@@ -86,7 +86,11 @@ class Target(Protocol):
         ...
 
     def write(self, offset: int, piece: memoryview) -> None:
-        """Put the bytes where they belong."""
+        """Put the bytes where they belong. May be called by several threads at once where it is splittable."""
+        ...
+
+    def digest(self, offset: int, piece: memoryview) -> None:
+        """Take them into account for the SHA-256, after they were written."""
         ...
 
     def publish(self) -> tuple[Path | str, Record]:
@@ -216,7 +220,7 @@ class Transfer:
         """Bring the bytes of the claim, of which `head` was read already. Raises `Cut`, and what reading raises."""
         size = self._target.object.size
         if self._scribe is None and (size is None or size - claim.at > _ALONE):
-            self._scribe = _Scribe(self._write)
+            self._scribe = _Scribe(self._put)
         scribe = self._scribe
         own = memoryview(bytearray(_LITTLE)) if scribe is None else None
         while claim.end is None or claim.at < claim.end:
@@ -238,9 +242,13 @@ class Transfer:
                 claim.at += kept
                 self._taken = added(self._taken, (at, at + kept))
             if scribe is None:
-                self._write(at, view[:kept])
+                self._put(at, view[:kept], written=False)
             else:
-                scribe.put(at, view, kept)
+                # Half the work each: who decrypts has enough of it.
+                early = not answer.decrypts and self._target.splittable
+                if early:
+                    self._write(at, view[:kept], scribe)
+                scribe.put(at, view, kept, written=early)
             if got == 0:
                 if claim.end is not None and claim.at < claim.end and not claim.given_up:
                     raise Cut
@@ -252,10 +260,20 @@ class Transfer:
         length = len(view) if claim.end is None else min(len(view), claim.end - claim.at)
         return 0 if claim.given_up or length <= 0 else answer.readinto(view[:length])
 
-    def _write(self, offset: int, piece: memoryview) -> None:
-        if len(piece):
+    def _write(self, offset: int, piece: memoryview, scribe: "_Scribe") -> None:
+        try:
             self._target.write(offset, piece)
-            self._wrote()
+        except OSError as error:
+            scribe.fail(error)
+            raise
+
+    def _put(self, offset: int, piece: memoryview, written: bool) -> None:
+        if not len(piece):
+            return
+        if not written:
+            self._target.write(offset, piece)
+        self._target.digest(offset, piece)
+        self._wrote()
 
     def flush(self) -> None:
         """Come back when all that was read is written. Raises the error that writing had."""
@@ -344,10 +362,10 @@ def _left(claim: Claim) -> int:
 class _Scribe:
     """A thread that writes what others have read."""
 
-    def __init__(self, write: Callable[[int, memoryview], None]) -> None:
+    def __init__(self, write: Callable[[int, memoryview, bool], None]) -> None:
         self._write = write
         self._free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
-        self._full: queue.SimpleQueue[tuple[int, memoryview, int] | threading.Event | None] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[tuple[int, memoryview, int, bool] | threading.Event | None] = queue.SimpleQueue()
         self._error: Exception | None = None
         for _ in range(3):
             self.add_buffer()
@@ -371,9 +389,13 @@ class _Scribe:
         """It was not used."""
         self._free.put(buffer)
 
-    def put(self, offset: int, buffer: memoryview, length: int) -> None:
-        """Have so much of the buffer written."""
-        self._full.put((offset, buffer, length))
+    def put(self, offset: int, buffer: memoryview, length: int, *, written: bool) -> None:
+        """Have so much of the buffer written, unless it was, and digested."""
+        self._full.put((offset, buffer, length, written))
+
+    def fail(self, error: Exception) -> None:
+        """Writing failed elsewhere: nothing more is written."""
+        self._error = error
 
     def flush(self) -> None:
         """Come back when everything is written. Raises the error that there was."""
@@ -393,10 +415,10 @@ class _Scribe:
             if isinstance(work, threading.Event):
                 work.set()
                 continue
-            offset, buffer, length = work
+            offset, buffer, length, written = work
             if self._error is None:
                 try:
-                    self._write(offset, buffer[:length])
+                    self._write(offset, buffer[:length], written)
                 except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
                     self._error = error
             self._free.put(buffer)
