@@ -135,7 +135,8 @@ class Client:
         try:
             await self._session.close()
         finally:
-            for download in self._downloads:
+            # Where closing was refused, they go on.
+            for download in list(self._downloads) if self._session.is_closed else ():
                 download.client_closed()
         if self._shared is not None:
             await self._shared.close()
@@ -247,6 +248,10 @@ def _folder(to: object) -> str:
     if not isinstance(to, str | os.PathLike) or not isinstance(os.fspath(to), str) or "\0" in os.fspath(to):
         raise UsageError(f"to is a folder, as a string or a path, or a store of obstore's, not {to!r}")
     folder = os.fspath(to)
+    try:
+        os.fsencode(folder)
+    except UnicodeEncodeError:
+        raise UsageError(f"to is a folder, and {folder!r} can be no name of one") from None
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", folder):
         scheme = folder.partition("://")[0]
         raise UsageError(

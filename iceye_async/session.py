@@ -157,6 +157,11 @@ class Session:
         return self._links
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return self._closed
+
+    @property
     def borrows_links(self) -> bool:
         """Whether links are fetched over a session of the caller's."""
         return self._borrowed_for_links is not None

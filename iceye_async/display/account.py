@@ -62,7 +62,7 @@ class Row:
 class Account:
     """Tell it each event, and what it holds is true again. `files` is None until the download told how many it has."""
 
-    under_way: dict[Path | str, Row] = field(factory=dict)
+    under_way: dict[str, Row] = field(factory=dict)
     files: int | None = None
     known: int = 0
     failed: int = 0
@@ -74,14 +74,17 @@ class Account:
     def told(self, event: DownloadEvent, now: float) -> None:
         """`now` is the moment at which it was told."""
         if isinstance(event, Finished):
-            self.under_way.pop(event.path, None)
+            self.under_way.pop(event.asset, None)
             self._whole, self._bytes = self._whole + 1, self._bytes + event.size
             self.known += event.known
         elif isinstance(event, Failed):
-            self.under_way.pop(event.path, None)
+            self.under_way.pop(event.asset, None)
             self.failed += 1
         elif isinstance(event, Started | Progressed | Interrupted):
-            self._go_on(self.under_way.setdefault(event.path, Row(name(event))), event, now)
+            # By asset: what it is called may become known later.
+            row = self.under_way.setdefault(event.asset, Row(name(event)))
+            row.name = name(event)
+            self._go_on(row, event, now)
 
     def _go_on(self, row: Row, event: Started | Progressed | Interrupted, now: float) -> None:
         row.resumes = None

@@ -205,7 +205,13 @@ class Terminal(Bars):
 
 
 def _on_screen(stream: IO[str] | None, console: Console) -> bool:
-    return stream is not None and (stream is console.file or stream.isatty())
+    if stream is None or stream is console.file:
+        return stream is not None
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        # What stands in for a stream may have no such question, or be closed.
+        return False
 
 
 class Notebook(Bars):

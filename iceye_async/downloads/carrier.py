@@ -51,7 +51,7 @@ class Carrier:
         renewals: Renewals,
         policy: RetryPolicy,
         tally: Tally,
-        twin: Path | str | None,
+        twin: Finished | None,
     ) -> None:
         self.wish = wish
         self._target, self._crew = target, crew
@@ -61,7 +61,7 @@ class Carrier:
         """A file of this download that holds the same, where there is one."""
         self._transfer: Transfer | None = None
         self._started = False
-        self._verified = twin is not None
+        self._verified = False
         self._told, self._shown = 0.0, 0
         self._meter = Meter()
 
@@ -90,18 +90,27 @@ class Carrier:
             known = self._target.known()
             if known is not None:
                 return self._finished(*known, known=True)
-            if self._twin is None:
+            if self._twin is None or not self._copied(self._twin):
                 self._fetch()
-            else:
-                self._target.take_over(self._twin)
             self._progress(last=True)
-            self._crew.check()
-            return self._finished(*self._target.publish())
+            self._crew.check(patient=self._target.is_resumable)
+            if not self._target.is_whole:
+                raise self._error("bytes are missing of it; nothing was published, download it again", IntegrityError)
+            return self._finished(*self._target.publish(verified=self._verified))
         except OSError as error:
             failure = disk_error(error, Path(self._target.path), self.wish.asset)
         finally:
             self._target.close()
         raise failure
+
+    def _copied(self, twin: Finished) -> bool:
+        """Whether it could be made of the file that holds the same, which somebody may have moved since."""
+        try:
+            self._target.take_over(twin.path)
+        except FileNotFoundError:
+            return False
+        self._verified = twin.verified
+        return True
 
     def _finished(self, path: Path | str, record: Record, *, known: bool = False) -> Finished:
         self._tally.done(self.wish.identity, record.size, known=known)
@@ -111,7 +120,7 @@ class Carrier:
             size=record.size,
             sha256=record.sha256,
             known=known,
-            verified=known or self._verified,
+            verified=record.verified,
         )
 
     # --- errors ------------------------------------------------------------------------------------------------------
@@ -166,7 +175,8 @@ class Carrier:
                     waits = self._policy.waits(random.random)
                     next(waits)
                 failures += 1
-                if failures >= self._policy.tries or again.floor > PATIENCE:
+                asked = max(again.floor, getattr(again.error, "retry_after", None) or 0.0)
+                if failures >= self._policy.tries or asked > PATIENCE:
                     raise self._final(again.error) from None
                 self._pause(again.error, waits.send(again.error) + again.floor)
 
@@ -200,8 +210,8 @@ class Carrier:
                 answer.close()
         finally:
             transfer.leave(claim)
-        if self._target.object.size is None:
-            # Nothing was announced, but the framing of HTTP tells where it ends, and there it did.
+        if self._target.object.size is None and meaning.anew:
+            # Nothing was announced, but the framing of HTTP tells where the whole ends, and there it did.
             transfer.flush()
             self._target.object = self._ended(self._target.received)
         return False
@@ -292,8 +302,11 @@ class Carrier:
     def _head(self, answer: Answer) -> bytes:
         """The first bytes of a file, where they are not an error page's."""
         buffer = memoryview(bytearray(HEAD))
+        got = 0
         with self._coming():
-            head = bytes(buffer[: answer.readinto(buffer)])
+            while got < HEAD and (came := self._more(answer, buffer[got:], got)):
+                got += came
+        head = bytes(buffer[:got])
         if is_error_page(head, answer.headers.get("Content-Type", ""), self.wish.type):
             expected = (self.wish.type or "").partition(";")[0] or "a file"
             why = f"an error page came where {expected} was expected; nothing was published"
@@ -312,6 +325,15 @@ class Carrier:
         self._tally.began(self.wish.identity, self._target.received)
         size, resumed = self._target.object.size, self._target.received
         self._crew.tell(self, Started(asset=self.wish.asset, path=self._target.path, size=size, resumed=resumed))
+
+    def _more(self, answer: Answer, view: memoryview, got: int) -> int:
+        try:
+            return answer.readinto(view)
+        except IceyeError:
+            if not got:
+                raise
+            # What came before is worth keeping; the next one who reads hears of it again.
+            return 0
 
     @contextmanager
     def _coming(self, transfer: Transfer | None = None) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 Each file is carried by a thread that waits for the network and the disk; everything that belongs to the event loop (a
 new link, a pause on the client's clock, an event for the caller) is asked of it from there. The threads belong to the
-client, which joins them when it is closed.
+client, which waits for them when it is closed.
 """
 
 import asyncio
@@ -102,7 +102,16 @@ class Threads:
             self._alive.add(thread)
             self._crews.add(crew)
         crew.joined()
-        thread.start()
+        started = False
+        try:
+            thread.start()
+            started = True
+        finally:
+            if not started:
+                with self._lock:
+                    self._alive.discard(thread)
+                self.give()
+                crew.left()
 
     def forget(self, crew: "Crew") -> None:
         """It has ended."""
@@ -126,7 +135,7 @@ class Threads:
     def _join(self) -> None:
         until = time.monotonic() + 5.0
         with self._lock:
-            alive = list(self._alive)
+            alive = [thread for thread in self._alive if thread.ident is not None]
         for thread in alive:
             thread.join(max(0.0, until - time.monotonic()))
 
@@ -138,10 +147,10 @@ class Told(NamedTuple):
     event: DownloadEvent | BaseException | None
 
 
-async def _bare(work: Coroutine[Any, Any, A]) -> A:
+async def _bare(work: Callable[[], Coroutine[Any, Any, A]]) -> A:
     """What the work gives. Its error comes without the frames in which it was raised, for these hold links."""
     try:
-        return await work
+        return await work()
     except IceyeError as error:
         failure = error.with_traceback(None)
     raise failure
@@ -184,8 +193,14 @@ class Crew:
         await self._bell.wait()
         self._bell.clear()
 
-    async def gone(self, patience: float) -> None:
-        """Wait until no thread is left, at most so many seconds; cancelled or not."""
+    async def gone(self) -> None:
+        """Wait until no thread is left."""
+        while self.running:
+            await self.wait()
+
+    async def let_go(self, patience: float) -> None:
+        """Stop the threads and wait until they have gone, at most so many seconds, and cancelled or not."""
+        self.stop()
         until = time.monotonic() + patience
         while self.running and (left := until - time.monotonic()) > 0:
             with contextlib.suppress(asyncio.CancelledError, TimeoutError):
@@ -207,11 +222,11 @@ class Crew:
         with self._lock:
             self._stopped = True
             self._lock.notify_all()
-            opened, asked = list(self._open), list(self._asked)
-        for sock in opened:
-            # Not the method of a TLS socket: that would make it read what is encrypted as if it were the file.
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            asked = list(self._asked)
+            for sock in self._open:
+                # Not the method of a TLS socket: that would make it read what is encrypted as if it were the file.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for future in asked:
             with contextlib.suppress(RuntimeError):
                 future.cancel()
@@ -236,15 +251,20 @@ class Crew:
             if self.running:
                 self._lock.wait(seconds)
 
-    def check(self) -> None:
-        """Go on, or wait until somebody drives again. Raises `Stopped` where nobody will, or does for long."""
+    def check(self, *, patient: bool = True) -> None:
+        """Go on, or wait until somebody drives again. Raises `Stopped` where nobody will, or does for long.
+
+        What is not `patient` goes on by itself in the latter case: what it has could not be gone on with.
+        """
         if self._resting is not None and not self._stopped:
             with self._lock:
                 while self._resting is not None and not self._stopped:
                     if (left := self._patience()) <= 0:
-                        raise Stopped
+                        if patient:
+                            raise Stopped
+                        break
                     self._lock.wait(left)
-        if self._stopped:
+        if self._stopped or self._loop.is_closed():
             raise Stopped
 
     def _patience(self) -> float:
@@ -287,7 +307,7 @@ class Crew:
     def in_loop(self, work: Callable[[], Coroutine[Any, Any, A]]) -> A:
         """What the coroutine gives, or raises, that is run in the event loop. Raises `Stopped` when that has ended."""
         self.check()
-        coroutine = _bare(work())
+        coroutine = _bare(work)
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:

@@ -4,6 +4,7 @@ Nothing happens unless it is driven: between two steps its threads rest. Left al
 cancelled, they let go of their connections and keep what can be gone on with.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from attrs import define
 
-from ..errors import DecodeError, DownloadError, IceyeError, NotFound
+from ..errors import DecodeError, DownloadError, IceyeError, NotFound, StateError, UsageError
 from ..events import DownloadEvent, Failed, Finished
 from ..pending import Pending
 from ..protocol import requests
@@ -22,7 +23,7 @@ from ..session import Session
 from . import plan
 from .carrier import Carrier
 from .crew import Crew, Threads
-from .http import Links
+from .http import IDLE, Links
 from .manifest import Manifest
 from .meters import Tally
 from .part import PartFile
@@ -44,12 +45,19 @@ class Shared:
     """What the downloads of one client share."""
 
     def __init__(self, session: Session, policy: RetryPolicy) -> None:
+        self._session = session
         self.policy = policy
         self.threads = Threads()
         self.links = Links(session)
 
+    def sweep_later(self) -> None:
+        """No connection is kept for longer than it should be, also where nothing more is fetched."""
+        asyncio.get_running_loop().call_later(IDLE + 1, self.links.sweep)
+
     async def close(self) -> None:
-        """End all threads, and close what is kept open."""
+        """End all threads, and close what is kept open; but in a process that was forked, what is its parent's."""
+        if not self._session.here:
+            return
         await self.threads.close()
         self.links.close()
 
@@ -146,7 +154,13 @@ class Download(Pending[tuple[Place, ...], DownloadEvent], Generic[Place]):
     async def _plan(self) -> None:
         if self._waiting is not None:
             return
-        wishes = plan.chosen(plan.wishes(await self._items()), self._words)
+        found = plan.wishes(await self._items())
+        try:
+            wishes = plan.chosen(found, self._words)
+        except UsageError as error:
+            # Only now it is known what there is; it need not be asked for again to say the same.
+            self._end = error
+            raise
         jobs: dict[tuple[str, str, str], _Job] = {}
         self._waiting = deque()
         for wish in wishes:
@@ -160,20 +174,34 @@ class Download(Pending[tuple[Place, ...], DownloadEvent], Generic[Place]):
 
     async def _next(self) -> DownloadEvent | None:
         """The next event, or None after the last. Whatever interrupts it stops all threads, and waits for that."""
+        if self._crew is not None and self._crew.is_stopped:
+            # Closed from outside, and driven again.
+            await self._interrupted(self._crew)
         crew = self._working()
         rested = False
         try:
             if self._leaving is not None:
-                await self._leaving.gone(float("inf"))
+                await self._leaving.gone()
                 self._leaving = None
             while (event := self._heard(crew)) is None:
                 self._send(crew)
                 crew.drive()
                 if not self._carried and not self._waiting:
                     rested = True
+                    self._shared.sweep_later()
                     return None
                 with self._session.stay():
                     await crew.wait()
+                if crew.is_stopped:
+                    raise StateError(f"{self!r} was closed meanwhile; await it again to go on")
+        except GeneratorExit:
+            # Closed by hand, where nothing can be awaited any more.
+            rested = True
+            self._crew, self._leaving = None, crew
+            crew.stop()
+            self._requeue(crew)
+            raise
+        else:
             rested = True
             return event
         finally:
@@ -204,11 +232,21 @@ class Download(Pending[tuple[Place, ...], DownloadEvent], Generic[Place]):
                 renewals=self._renewals,
                 policy=self._shared.policy,
                 tally=self._tally,
-                twin=None if job.twin is None or job.twin.whole is None else job.twin.whole.path,
+                twin=None if job.twin is None else job.twin.whole,
             )
             self._carried[carrier] = job
-            self._shared.threads.start(crew, carrier.run)
+            self._start(crew, carrier)
         self._shared.threads.pass_on()
+
+    def _start(self, crew: Crew, carrier: Carrier) -> None:
+        try:
+            self._shared.threads.start(crew, carrier.run)
+        except RuntimeError:
+            self._again(self._carried.pop(carrier))
+            failure = DownloadError("the system gives this process no more threads; close some, and download again")
+        else:
+            return
+        raise failure
 
     def _heard(self, crew: Crew) -> DownloadEvent | None:
         """The next event that the threads have told."""
@@ -218,7 +256,7 @@ class Download(Pending[tuple[Place, ...], DownloadEvent], Generic[Place]):
                 # It was left alone for too long: it goes on where it was.
                 self._again(self._carried.pop(told.job))
             elif isinstance(event, BaseException):
-                self._carried.pop(told.job)
+                self._again(self._carried.pop(told.job))
                 raise event
             else:
                 if isinstance(event, Finished | Failed):
@@ -240,15 +278,15 @@ class Download(Pending[tuple[Place, ...], DownloadEvent], Generic[Place]):
     async def _interrupted(self, crew: Crew) -> None:
         """Stop the threads, and keep what they had to say."""
         self._crew, self._leaving = None, crew
-        crew.stop()
-        await crew.gone(_PATIENCE)
+        await crew.let_go(_PATIENCE)
+        self._requeue(crew)
+
+    def _requeue(self, crew: Crew) -> None:
+        """What is not over is to be done again."""
         while (told := crew.next()) is not None:
-            job = self._carried.pop(told.job, None)
-            if isinstance(told.event, Finished | Failed) and job is not None:
-                self._ended(job, told.event)
+            if isinstance(told.event, Finished | Failed):
+                self._ended(self._carried.pop(told.job), told.event)
                 self._told.append(told.event)
-            elif job is not None:
-                self._again(job)
         for job in self._carried.values():
             self._again(job)
         self._carried.clear()
@@ -261,7 +299,9 @@ class Download(Pending[tuple[Place, ...], DownloadEvent], Generic[Place]):
         first = next(iter(self._failed.values()))
         if self._total == len(self._failed) == 1 and not self.latest:
             return first
-        message = f"{len(self._failed)} of {self._total} files did not arrive; the first: {first}"
+        lost = len([job for job in self._jobs if job.failed])
+        what = f"{lost} of {self._total} files did not arrive" if lost else "not everything on the lists could be read"
+        message = f"{what}; the first: {first}"
         return DownloadError(message, done=self._result(), failed=self._failed)
 
     async def _items(self) -> tuple[Item, ...]:

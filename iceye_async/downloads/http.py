@@ -12,7 +12,7 @@ import contextlib
 import http.client
 import io
 import re
-import select
+import selectors
 import socket
 import ssl
 import struct
@@ -36,12 +36,14 @@ STALL = 60.0
 """Seconds without a byte after which a connection is taken for dead."""
 CONNECT = 10.0
 """Seconds for each address of a host, and for a TLS handshake."""
-_IDLE = 20.0
+IDLE = 20.0
 """Seconds that a connection is kept for the next file."""
 _MOST_IDLE = 8
 _BODY = "the file on its way"
 _SOON = 0.1
 """Seconds in which bytes are gathered for one piece: few large writes cost a third of many small ones."""
+
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 # What http.client raises beside OSError. RuntimeError is not among them: that would be a mistake of ours.
 _BROKEN = (http.client.HTTPException, OSError, ValueError, EOFError)
@@ -81,7 +83,7 @@ class Headers:
     def __init__(self, items: Iterable[tuple[str, str]]) -> None:
         self._all: dict[str, list[str]] = {}
         for name, value in items:
-            self._all.setdefault(name.lower(), []).append(value)
+            self._all.setdefault(name.lower(), []).append(value.strip())
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._all
@@ -105,6 +107,7 @@ class Links:
         self._session = session
         self._lock = threading.Lock()
         self._idle: list[tuple[float, _Connection]] = []
+        self._closed = False
 
     def get(self, href: str, headers: Mapping[str, str], crew: Crew) -> Answer:
         """Ask for the link as it stands. Raises `TransportError` and its kinds, and `Stopped`."""
@@ -134,7 +137,7 @@ class Links:
             answer: _Asked | None = None
             while answer is None and (connection := self._kept(origin)) is not None:
                 # None where it died while nobody used it: the host saw nothing of this request.
-                answer = _again(connection, href, headers, crew, self._keep)
+                answer = _over_kept(connection, href, headers, crew, self._keep)
             if answer is None:
                 answer = _fresh(origin, href, headers, crew, self._keep)
             if traced is not None:
@@ -142,15 +145,11 @@ class Links:
             return answer
 
     def _kept(self, origin: "_Origin") -> "_Connection | None":
-        now = time.monotonic()
+        self.sweep()
         with self._lock:
-            late = [connection for since, connection in self._idle if now - since > _IDLE]
-            self._idle = [kept for kept in self._idle if now - kept[0] <= _IDLE]
             found = next((kept for kept in self._idle if kept[1].origin.key == origin.key), None)
             if found is not None:
                 self._idle.remove(found)
-        for connection in late:
-            connection.close()
         if found is not None and found[1].is_stirred:
             found[1].close()
             return self._kept(origin)
@@ -158,15 +157,25 @@ class Links:
 
     def _keep(self, connection: "_Connection") -> None:
         with self._lock:
-            kept = len(self._idle) < _MOST_IDLE
+            kept = len(self._idle) < _MOST_IDLE and not self._closed
             if kept:
                 self._idle.append((time.monotonic(), connection))
         if not kept:
             connection.close()
 
+    def sweep(self) -> None:
+        """Close what was kept for long enough."""
+        now = time.monotonic()
+        with self._lock:
+            late = [connection for since, connection in self._idle if now - since > IDLE]
+            self._idle = [kept for kept in self._idle if now - kept[0] <= IDLE]
+        for connection in late:
+            connection.close()
+
     def close(self) -> None:
         """Close what is kept."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for _, connection in idle:
             connection.close()
@@ -214,14 +223,14 @@ class _Connection:
         self.origin, self.sock = origin, sock
         sock.settimeout(STALL)
         self.http = http.client.HTTPConnection(origin.host, origin.port)
+        # Or `Host` would name port 443, and a host that signs its links with their `Host` would refuse them.
+        self.http.default_port = 443 if origin.tls else 80
         self.http.sock = sock
 
     @property
     def is_stirred(self) -> bool:
         """Whether something came that nobody asked for: the end, or what would be taken for the next answer."""
-        return bool(select.select([self.sock], [], [], 0)[0]) or (
-            isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
-        )
+        return _readable(self.sock) or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -253,6 +262,9 @@ class _Asked:
         self.status = self._response.status
         self.headers = Headers(self._response.headers.items())
         self.decrypts = connection.origin.tls
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked" and not self._response.chunked:
+            # Read as it stands, it would have the sizes of its chunks in it.
+            raise http.client.HTTPException
 
     def readinto(self, view: memoryview) -> int:
         failure: IceyeError
@@ -325,8 +337,7 @@ class _Asked:
         sock = self._connection.sock
         if isinstance(sock, ssl.SSLSocket):
             return sock.pending() > 0
-        readable, _, _ = select.select([sock], [], [], 0)
-        return bool(readable) and bool(sock.recv(1, socket.MSG_PEEK))
+        return _readable(sock) and bool(sock.recv(1, socket.MSG_PEEK))
 
     def interrupt(self) -> None:
         with contextlib.suppress(OSError):
@@ -358,6 +369,8 @@ class _Lent:
 
     async def _get(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         options = self._session.route.options(self._url)
+        if "proxy" not in options and not self._session.local:
+            await self._check_addresses()
         response = await self._session.open_links(self._url.host).get(
             self._url,
             headers=headers,
@@ -371,12 +384,13 @@ class _Lent:
         if response.connection is not None and response.connection.protocol is not None:
             # Kept, it would take what stands behind this file for the answer about the next.
             response.connection.protocol.force_close()
-        transport = None if response.connection is None else response.connection.transport
-        peer = None if transport is None else transport.get_extra_info("peername")
-        if peer is not None and "proxy" not in options and not self._session.local and is_local(str(peer[0])):
-            response.close()
-            raise _private()
         return response
+
+    async def _check_addresses(self) -> None:
+        port = self._url.port or 443
+        found = await asyncio.get_running_loop().getaddrinfo(self._url.host, port, type=socket.SOCK_STREAM)
+        if any(is_local(str(address[0]).partition("%")[0]) for *_, address in found):
+            raise _private()
 
     def readinto(self, view: memoryview) -> int:
         if not self._left:
@@ -407,10 +421,17 @@ class _Lent:
         self._crew.later(self._response.close)
 
 
+def _readable(sock: socket.socket) -> bool:
+    """Whether something is there to be read, be it the end. `select` alone knows no descriptor above 1023."""
+    with _Selector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
 # --- opening -----------------------------------------------------------------------------------------------------
 
 
-def _again(
+def _over_kept(
     connection: _Connection, href: str, headers: Mapping[str, str], crew: Crew, keep: Callable[[_Connection], None]
 ) -> _Asked | None:
     """An answer over a connection that was kept, or None where it is not to be had any more."""

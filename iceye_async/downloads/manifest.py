@@ -18,7 +18,7 @@ from attrs.validators import instance_of, optional
 
 from ..errors import DiskFull, DownloadError
 from .plan import Wish
-from .system import CREATE, lock
+from .system import CREATE, lock, unlock
 
 NAME = ".iceye-async.json"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -30,6 +30,7 @@ class Record:
     """What is known of one file.
 
     A change of it is noticed by `modified`: its time in nanoseconds, or what an object store calls the version.
+    `verified` is false where nobody had told its size.
     """
 
     task: str = field(validator=instance_of(str))
@@ -39,6 +40,7 @@ class Record:
     etag: str | None = field(validator=optional(instance_of(str)))
     sha256: str = field(validator=instance_of(str))
     modified: int | str | None = field(default=None, validator=optional(instance_of((int, str))))
+    verified: bool = field(default=True, validator=instance_of(bool), kw_only=True)
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -139,7 +141,7 @@ def prepare(folder: Path) -> None:
 
 def in_the_way(path: Path, asset: str) -> DownloadError:
     return DownloadError(
-        f"{path.name} exists, and the manifest of its folder does not know it; move it away, or pass overwrite=True",
+        f"{path.name} exists, and not as the manifest of its folder knows it; move it away, or pass overwrite=True",
         path=path,
         asset=asset,
     )
@@ -191,4 +193,6 @@ def _locked(path: Path) -> Iterator[None]:
         lock(handle, wait=True)
         yield
     finally:
+        with contextlib.suppress(OSError):
+            unlock(handle)
         os.close(handle)

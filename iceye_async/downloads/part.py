@@ -21,7 +21,7 @@ from ..protocol.ranges import Spans, added, are_spans, gaps, held
 from .crew import Crew
 from .manifest import Manifest, Record, in_the_way, prepare, write_whole
 from .plan import Wish
-from .system import CREATE, RENAMES_OPEN, boot, flush, flush_folder, lock, read_at, write_at
+from .system import CREATE, RENAMES_OPEN, boot, flush, flush_folder, lock, read_at, unlock, write_at
 
 _HOLDERS: dict[str, Crew] = {}
 """Who of this process writes which part."""
@@ -262,7 +262,7 @@ class PartFile:
 
     # --- afterwards --------------------------------------------------------------------------------------------------
 
-    def publish(self) -> tuple[Path, Record]:
+    def publish(self, *, verified: bool) -> tuple[Path, Record]:
         """Give it its final name, after its bytes are on the disk, and note it in the manifest."""
         self._wait_for_sync()
         self._flush()
@@ -273,7 +273,7 @@ class PartFile:
         # Another asset that the host calls the same may have come first, now or while this is noted.
         self._call_it(self._manifest.name_for(self._wish, self.path.name))
         self._check_way()
-        record = Record(*self._wish.identity, self.received, self.object.etag, sha256)
+        record = Record(*self._wish.identity, self.received, self.object.etag, sha256, verified=verified)
         # The record first: a name without a record would be taken for somebody else's file, were this the last line.
         self._call_it(self._manifest.note(self._wish, self.path.name, record, self._part))
         flush_folder(self._folder)
@@ -306,7 +306,7 @@ class PartFile:
         """The SHA-256; what did not come in order, or came in an earlier run, is read for it."""
         size = self.received
         while self._digested < size:
-            self._crew.check()
+            self._crew.check(patient=self.is_resumable)
             piece = read_at(self._handle, _PIECE, self._digested)
             if not piece:
                 raise DownloadError(f"{self._part} was truncated meanwhile; download again", path=self.path)
@@ -331,7 +331,7 @@ class PartFile:
         self._wait_for_sync()
         if self._sync_error is not None:
             self.spans = self._durable
-        if self._resumable:
+        if self.is_resumable and self.spans:
             # A disk that is full refuses this too; the sidecar that is there still holds.
             with contextlib.suppress(OSError, DownloadError):
                 self._note()
@@ -342,12 +342,15 @@ class PartFile:
         self._shut()
 
     @property
-    def _resumable(self) -> bool:
-        return self.object.validator is not None and bool(self.spans)
+    def is_resumable(self) -> bool:
+        """Whether a later run can go on with what is here."""
+        return self.object.validator is not None
 
     def _shut(self) -> None:
         handle, self._handle = self._handle, -1
         if handle >= 0:
+            with contextlib.suppress(OSError):
+                unlock(handle)
             with contextlib.suppress(OSError):
                 os.close(handle)
             # Only then: whoever finds it locked must find out by whom.

@@ -142,6 +142,11 @@ class StoredPart:
             found.update(bytes(piece))
         return found.hexdigest()
 
+    @property
+    def is_resumable(self) -> bool:
+        """No store takes up what was left."""
+        return False
+
     def open(self) -> None:
         """Nothing is kept from an earlier run."""
 
@@ -170,9 +175,11 @@ class StoredPart:
         """Take them into account for the SHA-256."""
         self._digest.update(piece)
 
-    def publish(self) -> tuple[str, Record]:
+    def publish(self, *, verified: bool) -> tuple[str, Record]:
         """Have the store show it."""
-        record = Record(*self._wish.identity, self.received, self.object.etag, self._digest.hexdigest())
+        record = Record(
+            *self._wish.identity, self.received, self.object.etag, self._digest.hexdigest(), verified=verified
+        )
         with _store_errors(self.path):
             # The record first: an object without a record would be taken for somebody else's. And once more, with what
             # the store calls this version of it.
@@ -180,8 +187,8 @@ class StoredPart:
             if self._upload is None:
                 self._obstore.put(self._store, self.path, b"")
             else:
-                upload, self._upload = self._upload, None
-                upload.finish()
+                self._upload.finish()
+                self._upload = None
             head = self._head(self.path)
             record = evolve(record, modified=None if head is None else _version(head))
             self._note(record)
@@ -225,7 +232,7 @@ class _Upload:
             try:
                 return self._pieces.put(piece, timeout=0.5)
             except queue.Full:
-                self._crew.check()
+                self._crew.check(patient=False)
 
     def finish(self) -> None:
         """Come back when the object is there."""
@@ -242,7 +249,8 @@ class _Upload:
             try:
                 self._pieces.put_nowait(None)
             except queue.Full:
-                self._pieces.get_nowait()
+                with contextlib.suppress(queue.Empty):
+                    self._pieces.get_nowait()
             self._thread.join(0.01)
 
     def _run(self) -> None:
@@ -278,7 +286,7 @@ def _store_errors(path: str) -> Iterator[None]:
     """What obstore raises inside is an error of ours."""
     try:
         yield
-    except (IceyeError, Stopped):
+    except (IceyeError, Stopped, FileNotFoundError):
         raise
     except Exception as error:  # noqa: BLE001 - obstore raises what it likes
         failure = _told(error, path)

@@ -26,6 +26,10 @@ if sys.platform == "win32":
         except OSError:
             raise BlockingIOError from None
 
+    def unlock(handle: int) -> None:
+        os.lseek(handle, _LOCK_AT, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+
     def write_at(handle: int, piece: memoryview, offset: int) -> int:
         os.lseek(handle, offset, os.SEEK_SET)
         return os.write(handle, piece)
@@ -46,6 +50,10 @@ else:
     def lock(handle: int, *, wait: bool) -> None:
         """Lock the file until it is closed. Raises `BlockingIOError` where somebody else has, unless it may wait."""
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def unlock(handle: int) -> None:
+        """Release it, also where a process that was forked meanwhile has the file open."""
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
     def write_at(handle: int, piece: memoryview, offset: int) -> int:
         """Write there; how much was."""

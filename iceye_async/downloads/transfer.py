@@ -2,8 +2,8 @@
 
 One connection carries a file. A large one, whose host gives parts of it, gets another connection when that makes it
 faster, which is tried and measured: the last half of the largest claim goes to it. What a connection leaves undone is
-a gap again. Reading and writing have a thread each (a file is digested while it is written, which takes half as long as
-reading it), and as many buffers as keep both busy: memory does not grow with the file.
+a gap again. Beside the threads that read there is one that digests, which takes as long as half of reading, and writes
+where reading is more work; with as many buffers as keep all of them busy. Memory does not grow with the file.
 """
 
 import queue
@@ -65,6 +65,11 @@ class Target(Protocol):
         """Whether all of them are."""
         ...
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it can be gone on with after it was let go of."""
+        ...
+
     def known(self) -> tuple[Path | str, Record] | None:
         """The file, where it is there and whole already."""
         ...
@@ -93,7 +98,7 @@ class Target(Protocol):
         """Take them into account for the SHA-256, after they were written."""
         ...
 
-    def publish(self) -> tuple[Path | str, Record]:
+    def publish(self, *, verified: bool) -> tuple[Path | str, Record]:
         """Give it its final name."""
         ...
 
@@ -224,7 +229,7 @@ class Transfer:
         scribe = self._scribe
         own = memoryview(bytearray(_LITTLE)) if scribe is None else None
         while claim.end is None or claim.at < claim.end:
-            self._crew.check()
+            self._crew.check(patient=self._target.is_resumable)
             view = own if own is not None else scribe.buffer(self._crew)  # type: ignore[union-attr]
             try:
                 if head:
@@ -301,10 +306,20 @@ class Transfer:
             self._settled = True
         elif self._crew.threads.take(self._crew, wait=False):
             self._before = rate
-            self._helpers += 1
+            with self._lock:
+                self._helpers += 1
             if self._scribe is not None:
                 self._scribe.add_buffer()
+            self._hire()
+
+    def _hire(self) -> None:
+        try:
             self._crew.threads.start(self._crew, self._help)
+        except RuntimeError:
+            # The system gives no more threads.
+            self._settled = True
+            with self._lock:
+                self._helpers -= 1
 
     def _help(self) -> None:
         try:
@@ -360,7 +375,7 @@ def _left(claim: Claim) -> int:
 
 
 class _Scribe:
-    """A thread that writes what others have read."""
+    """A thread that digests what others have read, and writes it where they have not."""
 
     def __init__(self, write: Callable[[int, memoryview, bool], None]) -> None:
         self._write = write
@@ -383,7 +398,7 @@ class _Scribe:
             try:
                 return self._free.get(timeout=0.5)
             except queue.Empty:
-                crew.check()
+                crew.check(patient=False)
 
     def back(self, buffer: memoryview) -> None:
         """It was not used."""

@@ -8,7 +8,7 @@ hour; CloudFront answers 403 to one that is over, and may answer any range with 
 | 200 | the whole comes, from its first byte: what was here is void |
 | 206 with the span that was asked for, of the same object | it goes on |
 | 206 of another object or span, 416 of an object that is not as long as what is here | begin anew |
-| 416 at the end of what is here | it was whole already |
+| 416 at the end of what is here, where nobody had told the size | it was whole already |
 | 403 | the link is renewed, once |
 | 429, 5xx, 408; 200 without a length or chunks | later |
 | anything else | an error |
@@ -104,7 +104,7 @@ def meaning(status: int, headers: Headers, asked: tuple[int, int | None] | None,
     if status in _LATER:
         return Later(f"the link host answered {status}")
     if status == 416 and asked is not None:
-        return _past_the_end(headers, asked[0])
+        return _past_the_end(headers, asked[0], known)
     if status not in {200, 206}:
         return Refused(f"the link host answered {status}")
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
@@ -159,8 +159,8 @@ def _same(known: Object, found: Object) -> bool:
     return found.modified in {None, known.modified}
 
 
-def _past_the_end(headers: Headers, start: int) -> Whole | Anew:
-    if unsatisfied(headers.get("Content-Range", "")) == start:
+def _past_the_end(headers: Headers, start: int, known: Object) -> Whole | Anew:
+    if known.size is None and unsatisfied(headers.get("Content-Range", "")) == start:
         return Whole(start)
     return Anew("the link host has nothing where the file should go on")
 

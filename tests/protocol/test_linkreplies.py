@@ -151,13 +151,20 @@ def test_a_part_that_nobody_asked_for_is_refused():
 # --- no bytes ----------------------------------------------------------------------------------------------------
 
 
+UNSIZED = Object(etag='"e"')
+
+
 def test_a_416_at_the_end_says_that_it_was_whole():
-    assert heard(416, (100, None), Content_Range="bytes */100") == Whole(100)
+    assert heard(416, (100, None), UNSIZED, Content_Range="bytes */100") == Whole(100)
+
+
+def test_a_416_that_contradicts_the_size_begins_anew():
+    assert isinstance(heard(416, (40, None), Content_Range="bytes */40"), Anew)
 
 
 @pytest.mark.parametrize("told", ["bytes */99", "bytes */101", "bytes */*", ""])
 def test_a_416_elsewhere_begins_anew(told):
-    assert isinstance(heard(416, (100, None), Content_Range=told), Anew)
+    assert isinstance(heard(416, (100, None), UNSIZED, Content_Range=told), Anew)
 
 
 def test_a_416_that_nobody_asked_for_is_refused():
