@@ -16,7 +16,7 @@ from typing import Any
 from iceye_async import Client, Derivative, DerivativeAsset, RetryPolicy
 from iceye_async.downloads import Finished, transfer
 
-TRIES = RetryPolicy(tries=6, first=0.01, ceiling=0.02)
+TRIES = RetryPolicy(tries=12, first=0.01, ceiling=0.02)
 EAGER = {"_TRIAL": 0.005, "_WORTH": 2**20, "_GAIN": 0.0}
 """With these in place of its own figures, a transfer has several connections long before that is worth it."""
 

@@ -1,5 +1,6 @@
 """What anybody sees of a folder into which a download goes: whole files under final names, or none."""
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -45,12 +46,19 @@ class Onlooker:
         """No link is in any file but the object itself."""
         for name in self._all:
             path = self.folder / name
-            if not name.endswith(".part") and path.stat().st_size < 100_000 and CANARY.encode() in path.read_bytes():
-                self._storm.complaints.append(f"a signature is in {name}")
+            # What is just being written may have its other name by now.
+            with contextlib.suppress(FileNotFoundError):
+                small = not name.endswith(".part") and path.stat().st_size < 100_000
+                if small and CANARY.encode() in path.read_bytes():
+                    self._storm.complaints.append(f"a signature is in {name}")
 
     def judge(self, finished: Finished) -> None:
-        """Assert that all is well after all: the object as it is now, once, whole, known, and not sent too often."""
-        storm, current = self._storm, self._storm.current
+        """Assert that all is well after all: the object, once, whole, known, and not sent too often.
+
+        It is the object as it is now, or as it was when an answer began that brought the rest of it.
+        """
+        storm = self._storm
+        current = next((one for one in storm.versions if one.sha256 == finished.sha256), storm.current)
         self.look()
         self.look_for_links()
         assert storm.complaints == []
