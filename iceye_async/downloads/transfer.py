@@ -231,15 +231,16 @@ class Transfer:
         while claim.end is None or claim.at < claim.end:
             self._crew.check(patient=self._target.is_resumable)
             view = own if own is not None else scribe.buffer(self._crew)  # type: ignore[union-attr]
+            read = False
             try:
                 if head:
                     view[: len(head)], got, head = head, len(head), b""
                 else:
                     got = self._got(claim, answer, view)
-            except BaseException:
-                if scribe is not None:
+                read = True
+            finally:
+                if scribe is not None and not read:
                     scribe.back(view)
-                raise
             with self._lock:
                 at = claim.at
                 # Another may have been given the end of it meanwhile.
