@@ -22,7 +22,7 @@ from .system import CREATE, lock, unlock
 
 NAME = ".iceye-async.json"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_PIECE = 2**20
+PIECE = 2**20
 
 
 @frozen
@@ -163,7 +163,7 @@ def digest(path: Path, check: Callable[[], None]) -> str:
     """The SHA-256 of a file; `check` is called between its pieces."""
     found = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
+        while piece := file.read(PIECE):
             check()
             found.update(piece)
     return found.hexdigest()

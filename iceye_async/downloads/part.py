@@ -19,7 +19,7 @@ from ..errors import DiskFull, DownloadError, InProgress
 from ..protocol.linkreplies import Object
 from ..protocol.ranges import Spans, added, are_spans, gaps, held
 from .crew import Crew
-from .manifest import Manifest, Record, in_the_way, prepare, write_whole
+from .manifest import PIECE, Manifest, Record, in_the_way, prepare, write_whole
 from .plan import Wish
 from .system import CREATE, RENAMES_OPEN, boot, flush, flush_folder, lock, read_at, unlock, write_at
 
@@ -32,7 +32,6 @@ _OFTEN = 0.25
 """Seconds after which it is, on a slow line."""
 _SYNC_EACH = 8 * 2**20
 _SYNC_OFTEN = 1.0
-_PIECE = 2**20
 
 
 class PartFile:
@@ -307,7 +306,7 @@ class PartFile:
         size = self.received
         while self._digested < size:
             self._crew.check(patient=self.is_resumable)
-            piece = read_at(self._handle, _PIECE, self._digested)
+            piece = read_at(self._handle, PIECE, self._digested)
             if not piece:
                 raise DownloadError(f"{self._part} was truncated meanwhile; download again", path=self.path)
             self._digest.update(piece)
@@ -318,7 +317,7 @@ class PartFile:
         """Fill it from a file of this folder that holds the same."""
         self.begin(Object(size=whole.stat().st_size))
         with whole.open("rb", buffering=0) as file:
-            while piece := file.read(_PIECE):
+            while piece := file.read(PIECE):
                 self._crew.check()
                 at = self.received
                 self.write(at, memoryview(piece))

@@ -82,7 +82,7 @@ async def test_closing_by_hand_in_the_midst_of_a_step_is_possible(connect, linke
     assert path.read_bytes() == BODY
 
 
-async def test_a_client_that_another_loop_may_not_close_goes_on(connect, linked, tmp_path):
+async def test_a_client_that_another_loop_may_not_close_goes_on(connect, linked, other, tmp_path):
     client = connect()
     download = await begun(client.download(linked, tmp_path))
 
@@ -92,6 +92,8 @@ async def test_a_client_that_another_loop_may_not_close_goes_on(connect, linked,
     async with asyncio.timeout(5):
         (path,) = await download
     assert path.read_bytes() == BODY
+    # Over the same connection: nothing was interrupted.
+    assert len(other.requests) == 1
 
 
 async def test_a_cancellation_is_heard_while_an_earlier_thread_cannot_be_interrupted(
