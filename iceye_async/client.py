@@ -17,14 +17,14 @@ from .auth import ClientCredentials, TokenSource, token_source
 from .clock import Clock
 from .errors import NotPicklable, UsageError
 from .exchange import environment_route, proxied
-from .models import DerivativeType
-from .pending import DerivativeWait
+from .models import DerivativeType, ProductType, TaskStatus
 from .protocol.checks import number, whole
-from .protocol.polling import PollPolicy
-from .protocol.requests import words
+from .protocol.ordering import words
 from .protocol.retrying import RetryPolicy
-from .resources import Derivatives, Products, Tasks
+from .protocol.waiting import PollPolicy
+from .resources import Contracts, Derivatives, Products, Tasks
 from .session import Session
+from .waits import DerivativeWait, ProductWait, TaskWait
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -108,6 +108,7 @@ class Client:
         self.tasks = Tasks(self._session)
         self.products = Products(self._session)
         self.derivatives = Derivatives(self._session)
+        self.contracts = Contracts(self._session)
 
     @classmethod
     def from_env(cls) -> "Client":
@@ -141,6 +142,47 @@ class Client:
         if self._shared is not None:
             await self._shared.close()
 
+    def await_task(
+        self, task_id: str, until: Iterable[TaskStatus | str] | None = None, *, poll: PollPolicy | None = None
+    ) -> TaskWait:
+        """Wait until the task is in a status.
+
+        Await it for the `Task` in the status waited for, or iterate it for the `Task` at each change of status: the
+        status that it is in at first counts as one, and the one waited for is the last. `until` is a status or several
+        (strings or `TaskStatus`); None means FULFILLED or DONE, when products can be fetched.
+
+        Few requests are made: see `await_derivatives()`. A status that lasts for less than the pause between two looks
+        may not be seen.
+
+        Raises `TaskEnded` as soon as none of `until` can come any more: the task was rejected, failed or was canceled,
+        or has gone past it. Raises `TaskNotFound`, `PollTimeout`, and what else `await_derivatives()` does.
+
+        Source: the API page "Get a task".
+        """
+        wanted = (TaskStatus.FULFILLED, TaskStatus.DONE) if until is None else words(until, "until")
+        return TaskWait(self._session, task_id, wanted, self._policy(poll))
+
+    def await_products(
+        self, task_id: str, types: Iterable[ProductType | str] | None = None, *, poll: PollPolicy | None = None
+    ) -> ProductWait:
+        """Wait until the products of a task are there.
+
+        Await it for all of them, or iterate it for a `ProductUpdate` whenever some have become available, and one for
+        the end. `types` are the types wanted (strings or `ProductType`; a bare string is one type): the wait ends when
+        each is there, and what the service gives for a type counts as that type, whatever it calls itself. None means
+        all that come until the task is DONE; as a strip or scan is several products of one type, and the service does
+        not say how many, only that is certain to bring all of them.
+
+        Raises `ProductsNotRequested` where the task is DONE without a type; `TaskEnded` where it was rejected, failed
+        or was canceled; `TaskNotFound`, `PollTimeout`, and what else `await_derivatives()` does. What had arrived is
+        on `.latest` in each case. The links in a product live one hour from when it was listed; `download()` renews
+        them.
+
+        Source: the API page "Task products".
+        """
+        wanted = None if types is None else words(types, "types")
+        return ProductWait(self._session, task_id, wanted, self._policy(poll))
+
     def await_derivatives(
         self, task_id: str, types: Iterable[DerivativeType | str] | None = None, *, poll: PollPolicy | None = None
     ) -> DerivativeWait:
@@ -151,8 +193,9 @@ class Client:
         type); None means everything the service lists for the task, and ends when it answers 200. A wait for named
         types ends as soon as these are there.
 
-        While the acquisition window is not open the task is asked at most every few hours, in the window rarely, and
-        after imaging as `poll` says (the client's own policy where it is None).
+        While the acquisition window is not open, or the planned imaging (which `client.tasks.scene()` tells) lies
+        ahead, the task is asked at most every few hours; in a window without a plan rarely; and after imaging as
+        `poll` says (the client's own policy where it is None).
 
         Raises `TaskNotFound`; `TaskEnded` where the task was rejected, failed or was canceled;
         `DerivativesNotRequested` where they can never come; `PollTimeout` at the policy's deadline; `Forbidden` and
@@ -162,9 +205,12 @@ class Client:
         Source: the API page "Task derivatives".
         """
         wanted = None if types is None else words(types, "types")
+        return DerivativeWait(self._session, task_id, wanted, self._policy(poll))
+
+    def _policy(self, poll: PollPolicy | None) -> PollPolicy:
         if poll is not None and not isinstance(poll, PollPolicy):
             raise UsageError(f"poll is a PollPolicy, not {type(poll).__name__}")
-        return DerivativeWait(self._session, task_id, wanted, self._poll if poll is None else poll)
+        return self._poll if poll is None else poll
 
     @overload
     def download(

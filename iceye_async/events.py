@@ -19,7 +19,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from .errors import IceyeError
-from .models import DerivativeUpdate
+from .models import DerivativeUpdate, ProductUpdate, Task
 
 log = logging.getLogger("iceye_async")
 
@@ -65,10 +65,10 @@ class TokenRenewed:
 
 @frozen(kw_only=True)
 class Updated:
-    """A wait for derivatives gave an update."""
+    """A wait gave an update: for derivatives, for products, or, for a status, the task in a new one."""
 
     task_id: str
-    update: DerivativeUpdate
+    update: DerivativeUpdate | ProductUpdate | Task
 
 
 @frozen(kw_only=True)
@@ -174,7 +174,7 @@ class Listener:
     def renewed(self, expires_in: float) -> None:
         self.tell(TokenRenewed(expires_in=expires_in))
 
-    def updated(self, task_id: str, update: DerivativeUpdate) -> None:
+    def updated(self, task_id: str, update: DerivativeUpdate | ProductUpdate | Task) -> None:
         self.tell(Updated(task_id=task_id, update=update))
 
     def tell(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What is awaited or iterated: pages of a list, and the wait for derivatives.
+"""What is awaited or iterated, and the simplest of it: the pages of a list.
 
 One object, two readings: `await` gives the whole, `async for` each step. It does nothing until driven. A step that is
 cancelled loses nothing, for state is replaced only after an answer, with no await in between; so a `break` leaves
@@ -6,33 +6,22 @@ nothing open, and whoever drives the object next goes on from there.
 """
 
 import asyncio
-import math
-import random
 import warnings
 from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, Generic, NoReturn, TypeVar
 
-from .errors import DecodeError, IceyeError, NotPicklable, PaginationLoop, StateError, TaskNotFound
-from .models import DerivativeSet, DerivativeUpdate
-from .protocol import polling, replies, requests
-from .protocol.polling import Ask, Complete, Ended, Heard, PollPolicy, PollState, Setback, TaskSeen
+from .errors import NotPicklable, StateError
+from .protocol.paging import Book
 from .protocol.replies import Reply
 from .protocol.requests import Request
-from .protocol.wire import Flaw, Page, unreadable
-from .session import Session, log
+from .protocol.wire import Page
+from .session import Session
 
 R = TypeVar("R", covariant=True)
 T = TypeVar("T", covariant=True)
 I = TypeVar("I")  # noqa: E741 - an item
-
-_MOST_PAGES = 10_000
-_NOTHING: frozenset[str] = frozenset()
-_LAST_LOOK = 2.0
-"""Seconds that a look which is still unanswered at the deadline is given."""
-_FAR = 3600.0
-"""Seconds. A look this far from the deadline needs no timer for it: its request has a bound of its own."""
 
 
 class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
@@ -160,7 +149,7 @@ class Pages(Pending[tuple[I, ...], I]):
     they are given first, then a `DecodeError` names every bad one. A cursor that comes again is a `PaginationLoop`.
     """
 
-    __slots__ = ("_cursor", "_end", "_flaws", "_items", "_read", "_request", "_seen", "_session", "_waiting")
+    __slots__ = ("_book", "_read", "_request", "_session", "_waiting")
 
     def __init__(
         self, session: Session, request: Callable[[str | None], Request], read: Callable[[Reply], Page]
@@ -168,160 +157,30 @@ class Pages(Pending[tuple[I, ...], I]):
         self._session = session
         self._request = request
         self._read = read
-        self._items: list[I] = []
+        self._book = Book()
         self._waiting: deque[I] = deque()
-        self._flaws: list[Flaw] = []
-        self._cursor: str | None = None
-        self._seen: set[str | None] = set()
-        self._end: Exception | None = None
         session.check()
         super().__init__()
 
     def __repr__(self) -> str:
-        return f"<pages of {self._request(None).path}: {len(self._items)} items so far>"
+        return f"<pages of {self._request(None).path.partition('?')[0]}: {len(self._book.items)} items so far>"
 
     @property
     def latest(self) -> tuple[I, ...]:
         """The items of all pages so far."""
-        return tuple(self._items)
+        return tuple(self._book.items)
 
     async def _step(self) -> I:
         while not self._waiting:
-            if self._end is not None:
-                raise self._end.with_traceback(None)
-            await self._turn_page()
+            if self._book.over:
+                raise StopAsyncIteration if self._book.error is None else self._book.error.with_traceback(None)
+            page = await self._session.call(self._request(self._book.cursor), self._read)
+            self._book.add(page)
+            self._waiting += page.items
         return self._waiting.popleft()
 
     def _result(self) -> tuple[I, ...]:
-        return tuple(self._items)
-
-    async def _turn_page(self) -> None:
-        page = await self._session.call(self._request(self._cursor), self._read)
-        self._seen.add(self._cursor)
-        self._items += page.items
-        self._waiting += page.items
-        where = "" if len(self._seen) == 1 else f"page {len(self._seen)} "
-        self._flaws += [flaw._replace(path=where + flaw.path) for flaw in page.flaws]
-        self._cursor = page.cursor
-        if page.cursor is None:
-            self._end = unreadable(self._flaws) if self._flaws else StopAsyncIteration()
-        elif page.cursor in self._seen or len(self._seen) >= _MOST_PAGES:
-            what = "again" if page.cursor in self._seen else f"after {_MOST_PAGES} pages"
-            message = f"the service gave a cursor {what}, so this list has no end; the items so far are on .latest"
-            self._end = PaginationLoop(message, where=("$.cursor", *(flaw.path for flaw in self._flaws)))
-
-
-class DerivativeWait(Pending[DerivativeSet, DerivativeUpdate]):
-    """A wait for the derivatives of one task; see `Client.await_derivatives`."""
-
-    __slots__ = (
-        "_end",
-        "_noted",
-        "_outline",
-        "_policy",
-        "_request",
-        "_session",
-        "_state",
-        "_task_id",
-        "_update",
-        "_wanted",
-    )
-
-    def __init__(self, session: Session, task_id: str, wanted: tuple[str, ...] | None, policy: PollPolicy) -> None:
-        self._session = session
-        self._task_id = task_id
-        self._wanted = wanted
-        self._policy = policy
-        self._state: PollState | None = None
-        self._end: Exception | None = None
-        self._noted = _NOTHING
-        self._outline: replies.Outline | None = None
-        self._request = requests.look_for_derivatives(task_id)
-        session.check()
-        super().__init__()
-
-    def __repr__(self) -> str:
-        update = self.latest
-        so_far = (
-            "nothing listed yet"
-            if update is None
-            else f"ready: {', '.join(sorted(update.ready))}; missing: {', '.join(sorted(update.missing))}"
-        )
-        return f"<wait for derivatives of task {self._task_id}: {so_far}>"
-
-    @property
-    def latest(self) -> DerivativeUpdate | None:
-        """The last update, or None where nothing was ever listed."""
-        return None if self._state is None else self._state.latest
-
-    async def _step(self) -> DerivativeUpdate:
-        # One frame, not three: thousands of waits sleep in here.
-        clock = self._session.clock
-        while self._end is None:
-            now = clock.now()
-            if self._state is None:
-                self._state = polling.begin(self._task_id, self._wanted, self._policy, now)
-            if (pause := self._state.due - now) > 0:
-                # Said now, and not when it is due.
-                self._session.check()
-                with self._session.stay():
-                    await clock.sleep(pause)
-            update = self._moved(await self._heard(self._state))
-            if update is not None:
-                return update
-        raise self._end.with_traceback(None)
-
-    def _moved(self, heard: Heard) -> DerivativeUpdate | None:
-        """Move the state along."""
-        assert self._state is not None  # noqa: S101 - a look has begun
-        now, roll = self._session.clock.now(), random.random()  # noqa: S311 - no secret
-        before = self._state
-        self._state, update, step = polling.advance(before, heard, now, roll)
-        if isinstance(step, Complete):
-            self._end = StopAsyncIteration()
-        elif isinstance(step, Ended):
-            self._end = step.error
-        odd = polling.oddity(before, heard, self._state)
-        if odd is not None and odd not in self._noted:
-            # Once for each wait and kind: a service that is in disorder may be so at every look.
-            self._noted |= {odd}
-            log.warning(odd, extra={"task_id": self._task_id})
-        if update is not None and self._session.listener is not None:
-            self._session.listener.updated(self._task_id, update)
-        return update
-
-    def _result(self) -> DerivativeSet:
-        latest = self.latest
-        assert latest is not None  # noqa: S101 - a wait that ended without an error had a last update
-        return latest.derivatives
-
-    async def _heard(self, state: PollState) -> Heard:
-        """Ask once. What a later look may mend is a setback; anything else is raised."""
-        left = math.inf if state.deadline is None else state.deadline - self._session.clock.now()
-        try:
-            return await (self._ask(state, left) if left > _FAR else self._ask_in_time(state, max(0.0, left)))
-        except IceyeError as error:
-            if not (error.transient or isinstance(error, DecodeError | TaskNotFound)):
-                raise
-            # It is kept for as long as the wait sleeps, and its frames hold the whole body.
-            return Setback(self._session.cleaned(error).with_traceback(None))
-
-    async def _ask_in_time(self, state: PollState, left: float) -> Heard:
-        try:
-            async with asyncio.timeout(left + _LAST_LOOK) as bound:
-                return await self._ask(state, left)
-        except TimeoutError:
-            if not bound.expired():
-                raise
-        raise polling.timed_out(state)
-
-    async def _ask(self, state: PollState, patience: float) -> Heard:
-        if state.ask is Ask.TASK:
-            request = requests.get_task(self._task_id)
-            return TaskSeen(replies.task(await self._session.look(request, patience)), self._session.wall())
-        reply = await self._session.look(self._request, patience)
-        heard, self._outline = replies.heard(reply, self._task_id, self._outline if state.plain else None)
-        return heard
+        return tuple(self._book.items)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

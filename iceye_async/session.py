@@ -56,6 +56,8 @@ _HEADERS = {
     "Cache-Control": "no-cache",
     "User-Agent": USER_AGENT,
 }
+_LONG = 120.0
+"""Seconds that a slow request may take at least, whatever the client's time-out is."""
 _OUTAGE = 5
 """Failures in a row, of all calls and waits together, after which a warning is logged."""
 _OF_THE_PARENT: list[aiohttp.ClientSession] = []
@@ -89,6 +91,7 @@ class Session:
         _refuse_default_credentials(http, link_http)
         self._retry_policy = retry
         self._watch = Watch(timeout)
+        self._long_watch = Watch(max(timeout, _LONG))
         self.stay = self._watch.stay
         self.listener = listener
         self.route = route
@@ -186,6 +189,7 @@ class Session:
             return
         self._closed = True
         self._watch.close()
+        self._long_watch.close()
         async with contextlib.AsyncExitStack() as stack:
             # Also where closing is cancelled half-way.
             for opened in self._opened():
@@ -323,7 +327,7 @@ class Session:
                 request.method,
                 url,
                 headers=self._headers_with(token, json_body=data is not None),
-                watch=self._watch,
+                watch=self._long_watch if request.slow else self._watch,
                 options=self.route.options(url),
                 data=data,
                 witness=self.witness,

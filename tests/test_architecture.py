@@ -17,7 +17,7 @@ ROWS = [
     ["models", "protocol.links"],
     ["protocol"],
     ["clock", "limits", "watch", "events", "repeats", "tracing", "exchange", "auth", "session"],
-    ["resources", "pending", "downloads"],
+    ["resources", "pending", "waits", "downloads"],
     ["client"],
     ["__init__"],
     ["display"],

@@ -50,7 +50,12 @@ class ImagingMode(StrEnum):
 
 
 class ProductType(StrEnum):
-    """What a SAR product holds. GRD, SLC, CSI and VID are phased out over 2026/27 for their -COG forms."""
+    """What a SAR product holds.
+
+    Some types come with a task by its contract (SLA products); others, such as SICD and SIDD, only if they are listed
+    in its `product_types`. Which mode gives which is in `iceye_async.models.offer`. GRD, SLC, CSI and VID are phased
+    out over 2026/27 for their -COG forms; but derivatives still need GRD. Source: the API page "Task products".
+    """
 
     GRD = "GRD"
     GRD_COG = "GRD-COG"

@@ -1,12 +1,13 @@
 """Products: the images of a task, as STAC items. Source: the API page "Task products"."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
 
 from ..protocol.links import mask
+from . import assets as files
 from .enums import ProductType
 from .task import Interval
 
@@ -68,6 +69,26 @@ class Product:
     """When it was given, in seconds since the epoch by the service's clock: its links live one hour from then."""
 
     @property
+    def data_asset(self) -> ProductAsset | None:
+        """The measurement itself, as a raster; of a quicklook product its raster. None where no asset is one."""
+        return files.data_asset(self)
+
+    @property
+    def metadata(self) -> ProductAsset | None:
+        """What describes the data, as XML or JSON; never the description of a preview. None where no asset is one."""
+        return files.metadata(self)
+
+    @property
+    def quicklook(self) -> ProductAsset | None:
+        """The picture to look at, as PNG where there is one, else as a raster. None where no asset is one."""
+        return files.picture(self, "quicklook")
+
+    @property
+    def thumbnail(self) -> ProductAsset | None:
+        """The smallest picture, as PNG where there is one, else as a raster. None where no asset is one."""
+        return files.picture(self, "thumbnail")
+
+    @property
     def __geo_interface__(self) -> dict[str, Any]:
         """The footprint as a GeoJSON feature, without links."""
         return {
@@ -77,3 +98,28 @@ class Product:
             "geometry": self.geometry,
             "properties": dict(self.document.get("properties") or {}),
         }
+
+
+@frozen(kw_only=True)
+class ProductUpdate(Collection[Product]):
+    """One step of a wait for products; iterating it iterates its `products`.
+
+    `products` is everything the service listed so far; `fresh` holds the wanted products that became available since
+    the previous update, each exactly once per wait; `ready` and `missing` split the wanted types (where no types were
+    named: all types listed so far); `complete` is true on the last update of a wait that got everything.
+    """
+
+    products: tuple[Product, ...]
+    fresh: tuple[Product, ...]
+    ready: frozenset[ProductType | str]
+    missing: frozenset[ProductType | str]
+    complete: bool
+
+    def __iter__(self) -> Iterator[Product]:
+        return iter(self.products)
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+    def __contains__(self, product: object) -> bool:
+        return product in self.products

@@ -23,6 +23,13 @@ class Interval(NamedTuple):
     end: datetime
 
 
+class AngleRange(NamedTuple):
+    """Degrees from the vertical."""
+
+    min: float
+    max: float
+
+
 @frozen(kw_only=True)
 class Task:
     """A task as the service last told it.
@@ -41,7 +48,7 @@ class Task:
     updated_at: datetime
     fulfilled_at: datetime | None = None
     reference: str | None = None
-    product_types: tuple[ProductType | str, ...] | None = field(default=None)
+    product_types: tuple[ProductType | str, ...] | None = None
     """The product types asked for."""
     derivative_product_types: tuple[DerivativeType | str, ...] | None = None
     """The derivative types asked for. Whether the service echoes them is not documented: None proves nothing."""
@@ -49,10 +56,15 @@ class Task:
     priority: str | None = None
     sla: str | None = None
     eula: str | None = None
+    incidence_angle: AngleRange | None = None
     look_side: str | None = None
     pass_direction: str | None = None
     imaging_duration: int | None = None
     """Seconds."""
     products_available_in_seconds: int | None = None
     """Seconds from imaging to the standard products."""
+    notifications: Mapping[str, Any] | None = field(default=None, hash=False)
+    """As sent: `{"webhook": {"id": ...}}`. Not on the items of a list."""
+    deliveries: tuple[Mapping[str, Any], ...] | None = field(default=None, hash=False)
+    """As sent, each with `locations` and `status`. Not on the items of a list."""
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)

@@ -6,11 +6,11 @@ proxy's HTML, nothing, garbage) still gives the right error from the status alon
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import (
     ApiError,
@@ -23,11 +23,14 @@ from ..errors import (
     TaskNotFound,
     Unauthorized,
 )
-from ..models import Derivative, DerivativeSet, Task
+from ..models import Contract, Derivative, DerivativeSet, Feasibility, Price, Scene, Task
+from ..models.offer import SUPPORTED_MODES
 from . import wire
 from .links import mask_text
-from .polling import Heard, Listing, Nothing, Renewed
 from .requests import Request
+from .waiting import Heard, Listing, Nothing, Renewed
+
+A = TypeVar("A")
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: BadRequest,
@@ -40,6 +43,10 @@ _NEXT_STEP: Mapping[int, str] = {
     403: "the credentials are good, but this contract or customer does not allow it",
     407: "the proxy wants a user name and a password; check proxy=",
     429: "lower rate_limit, or wait for the time on .retry_after",
+}
+_BY_CODE: Mapping[str, str] = {
+    # Source: the API page "Task derivatives".
+    "INCOMPATIBLE_IMAGING_MODE_FOR_DERIVATIVES": f"derivatives come only with {', '.join(sorted(SUPPORTED_MODES))}",
 }
 _REQUEST_ID = ("x-request-id", "x-correlation-id", "x-amzn-requestid", "x-amz-request-id", "x-amz-cf-id")
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
@@ -64,7 +71,7 @@ class Reply(NamedTuple):
 
 def derivatives(reply: Reply, task_id: str) -> DerivativeSet:
     """One look: what is listed now. Raises `DecodeError` where an entry cannot be read; its `.latest` has the rest."""
-    page = _read(reply, wire.derivatives, task_id)
+    page = _read(reply, partial(wire.derivatives, task_id=task_id, fetched=given_at(reply)))
     listed: tuple[Derivative, ...] = page.items
     found = DerivativeSet(listed, final=reply.status == 200)
     if page.flaws:
@@ -91,7 +98,7 @@ def heard(reply: Reply, task_id: str, before: Outline | None = None) -> tuple[He
     outline = Outline(reply.status, wire.without_links(reply.body))
     if outline == before:
         return Renewed(partial(_items, reply.body, task_id, given_at(reply)), final), outline
-    page = _read(reply, wire.derivatives, task_id)
+    page = _read(reply, partial(wire.derivatives, task_id=task_id, fetched=given_at(reply)))
     again = partial(_items, reply.body, task_id, given_at(reply))
     unread = wire.unreadable(page.flaws, **_facts(reply)) if page.flaws else None
     blocked = frozenset(flaw.type for flaw in page.flaws if flaw.type is not None)
@@ -104,31 +111,49 @@ def _items(body: bytes, task_id: str, fetched: float) -> tuple[Derivative, ...]:
 
 def products(reply: Reply, task_id: str) -> wire.Page:
     """One page of products, with what could not be read."""
-    return _read(reply, wire.products, task_id)
+    return _read(reply, partial(wire.products, task_id=task_id, fetched=given_at(reply)))
+
+
+def page(reply: Reply, model: type[Any]) -> wire.Page:
+    """One page of tasks or contracts, with what could not be read."""
+    return _read(reply, partial(wire.page, model=model))
 
 
 def task(reply: Reply) -> Task:
     """A task."""
-    try:
-        return wire.task(_text(reply))
-    except DecodeError as error:
-        raise _placed(error, reply) from None
+    return _read(reply, partial(wire.one, model=Task))
+
+
+def scene(reply: Reply, task_id: str) -> Scene:
+    """When and how the picture of a task is taken."""
+    return _read(reply, partial(wire.one, model=Scene, task_id=task_id))
+
+
+def price(reply: Reply) -> Price:
+    """What a task would cost."""
+    return _read(reply, partial(wire.one, model=Price))
+
+
+def contract(reply: Reply) -> Contract:
+    """A contract."""
+    return _read(reply, partial(wire.one, model=Contract))
+
+
+def feasibility(reply: Reply) -> tuple[Feasibility, ...]:
+    """Whether each of some tasks could be carried out."""
+    return _read(reply, wire.feasibility)
 
 
 def document(reply: Reply) -> Any:
     """The JSON of a reply that no model is for."""
-    try:
-        return wire.decode(_text(reply))
-    except DecodeError as error:
-        raise _placed(error, reply) from None
+    return _read(reply, wire.decode)
 
 
-def _read(reply: Reply, read: Any, task_id: str) -> wire.Page:
+def _read(reply: Reply, read: Callable[[bytes], A]) -> A:
     try:
-        page: wire.Page = read(_text(reply), task_id, given_at(reply))
+        return read(_text(reply))
     except DecodeError as error:
         raise _placed(error, reply) from None
-    return page
 
 
 def _text(reply: Reply) -> bytes:
@@ -142,7 +167,7 @@ def _placed(error: DecodeError, reply: Reply) -> DecodeError:
     error.__traceback__ = None
     kind = reply.headers.get("Content-Type", "")
     hint = f"; its type is {clean(kind, 60)!r}, a proxy may have answered" if "html" in kind.lower() else ""
-    return type(error)(f"{error}{hint}", where=error.where, **_facts(reply))
+    return type(error)(f"{error}{hint}", where=error.where, latest=error.latest, **_facts(reply))
 
 
 def _facts(reply: Reply, secrets: Iterable[str] = ()) -> dict[str, Any]:
@@ -169,7 +194,7 @@ def error(
     said = {name: _first(body, keys, secrets) for name, keys in _FIELDS.items()}
     said["reference"] = _reference(body, secrets)
     refusal = _kind(status, request)
-    advice = _next_step(status, refusal) if next_step is None else next_step
+    advice = _next_step(status, refusal, said["code"]) if next_step is None else next_step
     why = "; ".join(filter(None, (said["code"], said["title"], said["detail"], advice)))
     facts: dict[str, Any] = {**said, **_facts(reply, secrets)}
     return refusal(f"{_asked(request)}: {status}{why and ': '}{why}", status=status, **facts)
@@ -190,7 +215,9 @@ def _kind(status: int, request: Request) -> type[ApiError]:
     return _BY_STATUS.get(status, ApiError)
 
 
-def _next_step(status: int, kind: type[ApiError]) -> str:
+def _next_step(status: int, kind: type[ApiError], code: str | None) -> str:
+    if status == 400:
+        return _BY_CODE.get(code or "", "")
     if kind is TaskNotFound:
         return "no such task, or none that these credentials may see"
     if status == 404:

@@ -1,11 +1,11 @@
 """What can be asked, as values. A request knows which statuses are answers to it and whether it may be repeated.
 
-Paths, queries and bodies are as the API pages "Task products", "Task derivatives", "Create a task" and "Get a task"
-have them; they are percent-encoded here, so that they can be sent as they stand.
+Paths and queries are as the API pages on tasks, their products, derivatives and scenes, on prices, feasibility and
+contracts have them; they are percent-encoded here, so that they can be sent as they stand.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -13,9 +13,18 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from ..errors import ApiError, NotFound, TaskNotFound, UsageError
+from ..models import TaskStatus
+from . import wire
+from .ordering import TaskRequest, moment, position, text
 
 _TASKS = "/api/tasking/v2/tasks"
+_PRICE = "/api/tasking/v2/price"
+_FEASIBILITY = "/api/tasking/v2/feasibility"
+_CONTRACTS = "/api/company/v1/contracts"
+_TASKS_A_PAGE = 50
+"""As ICEYE's own clients ask; the default is 10, and the maximum is not published."""
 _OK = frozenset({200})
+_OK_OR_NOT = frozenset({200, 404})
 _LISTED = frozenset({200, 206})
 _LISTED_OR_NOT = frozenset({200, 206, 404})
 
@@ -27,11 +36,13 @@ class Request:
     method: str
     path: str
     answers: frozenset[int] = field(default=_OK, kw_only=True)
-    body: Mapping[str, Any] | None = field(default=None, kw_only=True, repr=False)
+    body: Mapping[str, Any] | list[Mapping[str, Any]] | None = field(default=None, kw_only=True, repr=False)
     repeatable: bool = field(default=True, kw_only=True)
     """Whether sending it twice does no more than sending it once."""
     absent: type[ApiError] = field(default=NotFound, kw_only=True)
     """What a 404 means, where it is no answer."""
+    slow: bool = field(default=False, kw_only=True)
+    """Whether two minutes are no sign that it failed. ICEYE's own demo gives it that long."""
 
 
 def get_task(task_id: str) -> Request:
@@ -59,94 +70,101 @@ def _derivatives(task_id: str, answers: frozenset[int]) -> Request:
 
 
 def list_products(task_id: str, product_type: str | None = None, cursor: str | None = None) -> Request:
+    """One page, to which a 404 is an error."""
+    return _products(task_id, product_type, cursor, _OK)
+
+
+def look_for_products(task_id: str, product_type: str | None, cursor: str | None) -> Request:
+    """One page, for a wait, to which a 404 is an answer."""
+    return _products(task_id, product_type, cursor, _OK_OR_NOT)
+
+
+def _products(task_id: str, product_type: str | None, cursor: str | None, answers: frozenset[int]) -> Request:
     tail = "/products" if product_type is None else f"/products/{_segment(product_type, 'a product type')}"
     # The page shows no `limit` for products, and the cursor as the only parameter.
-    query = "" if cursor is None else f"?cursor={quote(cursor, safe='')}"
-    return Request("GET", _task(task_id, tail) + query)
+    return Request("GET", _task(task_id, tail) + _query({"cursor": cursor}), answers=answers)
 
 
-def create_task(
+def create_task(order: TaskRequest) -> Request:
+    # No idempotency key is documented, so a create that is sent twice may book two pictures.
+    return Request("POST", _TASKS, answers=frozenset({200, 201}), body=wire.order(order), repeatable=False)
+
+
+def cancel_task(task_id: str) -> Request:
+    # It may be charged for, and the second of two would be refused: the task is not RECEIVED or ACTIVE any more.
+    return Request("PATCH", _task(task_id), body={"status": TaskStatus.CANCELED}, repeatable=False, absent=TaskNotFound)
+
+
+def list_tasks(
+    contract_id: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    cursor: str | None = None,
+) -> Request:
+    """One page. The filters go with each cursor, as in ICEYE's own demo; no page says whether they must."""
+    after = None if created_after is None else moment(created_after, "created_after")
+    before = None if created_before is None else moment(created_before, "created_before")
+    if after is not None and before is not None and after >= before:
+        raise UsageError("created_after is not before created_before, so no task can be between them")
+    query = {
+        "contractID": None if contract_id is None else text(contract_id, "contract_id"),
+        "createdAfter": None if after is None else wire.timestamp(after),
+        "createdBefore": None if before is None else wire.timestamp(before),
+        "limit": _TASKS_A_PAGE,
+        "cursor": cursor,
+    }
+    return Request("GET", _TASKS + _query(query))
+
+
+def get_scene(task_id: str) -> Request:
+    return Request("GET", _task(task_id, "/scene"))
+
+
+def get_price(
     *,
     contract_id: str,
     imaging_mode: str,
     point_of_interest: tuple[float, float],
-    acquisition_window: tuple[datetime, datetime],
-    product_types: Iterable[str] | None,
-    derivative_product_types: Iterable[str] | None,
-    reference: str | None,
+    exclusivity: str | None = None,
+    priority: str | None = None,
+    sla: str | None = None,
+    eula: str | None = None,
 ) -> Request:
-    types, derivatives = product_types, derivative_product_types
-    body = {
-        "contractID": _text(contract_id, "contract_id"),
-        "imagingMode": _text(imaging_mode, "imaging_mode"),
-        "pointOfInterest": _position(point_of_interest),
-        "acquisitionWindow": _window(acquisition_window),
-        "productTypes": None if types is None else list(words(types, "product_types")),
-        "derivativeProductTypes": None if derivatives is None else list(words(derivatives, "derivative_product_types")),
-        "reference": None if reference is None else _text(reference, "reference"),
+    lat, lon = position(point_of_interest, "point_of_interest")
+    chosen = {"exclusivity": exclusivity, "priority": priority, "sla": sla, "eula": eula}
+    query = {
+        "contractID": text(contract_id, "contract_id"),
+        "imagingMode": text(imaging_mode, "imaging_mode"),
+        "pointOfInterest[lat]": lat,
+        "pointOfInterest[lon]": lon,
+        **{name: None if given is None else text(given, name) for name, given in chosen.items()},
     }
-    # No idempotency key is documented, so a create that is sent twice may book two pictures.
-    return Request(
-        "POST",
-        _TASKS,
-        answers=frozenset({200, 201}),
-        body={key: value for key, value in body.items() if value is not None},
-        repeatable=False,
-    )
+    return Request("GET", _PRICE + _query(query))
 
 
-def words(given: Iterable[str], name: str) -> tuple[str, ...]:
-    """The strings of a collection, each once, in order. A bare string is one of them."""
-    if not isinstance(given, Iterable):
-        raise UsageError(f"{name} is a string, or a collection of strings, not {type(given).__name__}")
-    found = (given,) if isinstance(given, str) else tuple(given)
-    if not found:
-        raise UsageError(f"{name} is empty; leave it out instead")
-    for word in found:
-        if not isinstance(word, str) or not word.strip():
-            raise UsageError(f"{name} holds {word!r}; each is a string such as 'DC_VESSELS' or 'GRD'")
-    return tuple(dict.fromkeys(str(word) for word in found))
+def check_feasibility(orders: Iterable[TaskRequest]) -> Request:
+    """It books nothing, so it may be repeated; and it takes its time."""
+    found = (orders,) if isinstance(orders, TaskRequest) else tuple(orders) if isinstance(orders, Iterable) else ()
+    if not found or not all(isinstance(order, TaskRequest) for order in found):
+        raise UsageError("feasibility takes TaskRequests: a list of at least one")
+    return Request("POST", _FEASIBILITY, body=[wire.order(order) for order in found], slow=True)
 
 
-def _text(given: str, name: str) -> str:
-    if not isinstance(given, str) or not given.strip():
-        raise UsageError(f"{name} is a string that is not empty, not {given!r}")
-    return str(given)
+def list_contracts(cursor: str | None = None) -> Request:
+    return Request("GET", _CONTRACTS + _query({"cursor": cursor}))
 
 
-def _position(point: tuple[float, float]) -> dict[str, float]:
-    lat, lon = _pair(point, "point_of_interest", "(lat, lon) in degrees")
-    for degrees in (lat, lon):
-        if not isinstance(degrees, int | float) or isinstance(degrees, bool):
-            raise UsageError(f"point_of_interest is (lat, lon) in degrees; {degrees!r} is no number")
-    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-        raise UsageError(f"point_of_interest is (lat, lon) in degrees; ({lat}, {lon}) is not on the globe")
-    return {"lat": lat, "lon": lon}
+def get_contract(contract_id: str) -> Request:
+    return Request("GET", f"{_CONTRACTS}/{_segment(contract_id, 'a contract id')}")
 
 
-def _window(window: tuple[datetime, datetime]) -> dict[str, str]:
-    start, end = _pair(window, "acquisition_window", "(start, end), two aware datetimes")
-    times = {"start": _timestamp(start), "end": _timestamp(end)}
-    if start >= end:
-        raise UsageError("acquisition_window ends before it has begun; give (start, end)")
-    return times
-
-
-def _pair(given: Any, name: str, what: str) -> tuple[Any, Any]:
-    if isinstance(given, str) or not isinstance(given, Iterable) or len(pair := tuple(given)) != 2:
-        raise UsageError(f"{name} is {what}, not {given!r}")
-    return pair
-
-
-def _timestamp(moment: datetime) -> str:
-    if not isinstance(moment, datetime):
-        raise UsageError(f"acquisition_window holds {moment!r}, which is no datetime")
-    if moment.utcoffset() is None:
-        raise UsageError("acquisition_window holds a time without a zone; use datetime.now(UTC) or give tzinfo=")
-    try:
-        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    except OverflowError:
-        raise UsageError(f"acquisition_window holds {moment!r}, which does not exist in UTC") from None
+def _query(parameters: Mapping[str, object]) -> str:
+    parts = [
+        f"{quote(name, safe='')}={quote(str(value), safe='')}"
+        for name, value in parameters.items()
+        if value is not None
+    ]
+    return f"?{'&'.join(parts)}" if parts else ""
 
 
 def _task(task_id: str, tail: str = "") -> str:

@@ -17,20 +17,28 @@ from functools import cache, partial
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
+from attrs import asdict
 from cattrs import ClassValidationError, Converter
 from cattrs.errors import AttributeValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 
 from ..errors import DecodeError
 from ..models import (
+    Allowance,
+    AngleRange,
+    Contract,
     Derivative,
     DerivativeAsset,
+    Feasibility,
+    ImagingMode,
     Interval,
     Position,
     Product,
     ProductAsset,
+    Scene,
     Task,
 )
+from .ordering import TaskRequest
 
 M = TypeVar("M")
 
@@ -55,11 +63,19 @@ _SPELLING: Mapping[type, Mapping[str, str]] = {
         "fulfilled_at": "fulfilledAt",
         "product_types": "productTypes",
         "derivative_product_types": "derivativeProductTypes",
+        "incidence_angle": "incidenceAngle",
         "look_side": "lookSide",
         "pass_direction": "passDirection",
         "imaging_duration": "imagingDuration",
         "products_available_in_seconds": "productsAvailableInSeconds",
     },
+    Scene: {
+        "imaging_time": "imagingTime",
+        "look_side": "lookSide",
+        "pass_direction": "passDirection",
+        "incidence_angle": "incidenceAngle",
+    },
+    Contract: {"imaging_modes": "imagingModes"},
     Product: {
         "product_type": "sar:product_type",
         "mode": "iceye:acquisition_mode",
@@ -198,14 +214,53 @@ def without_links(body: bytes) -> bytes:
     return re.sub(_LINK, b'"href":""', body)
 
 
-def task(body: bytes) -> Task:
-    """A task."""
+def one(body: bytes, model: type[M], task_id: str | None = None) -> M:
+    """The one thing that a body is: a task, a scene, a price, a contract."""
     document = decode(body)
     try:
-        return _structure(document, Task)
+        return _structure(document, model, task_id)
     except (_Flawed, ClassValidationError) as error:
         flaws = tuple(_flaws(error, "$"))
     raise unreadable(flaws)
+
+
+def page(body: bytes, model: type[Any]) -> Page:
+    """A page of a list of tasks or contracts."""
+    return _page(decode(body), partial(_structure, model=model))
+
+
+def feasibility(body: bytes) -> tuple[Feasibility, ...]:
+    """What was found about each task request, in their order."""
+    document = decode(body)
+    found = document.get("feasibility") if type(document) is dict else None
+    if type(found) is not list:
+        raise unreadable([Flaw("$.feasibility", f"expected an array, got {_KINDS[type(found)]}")])
+    items, flaws = _sorted_out(found, partial(_structure, model=Feasibility), "$.feasibility")
+    if flaws:
+        raise unreadable(flaws, latest=items)
+    return items
+
+
+# --- models to JSON --------------------------------------------------------------------------------------------
+
+
+def order(request: TaskRequest) -> dict[str, Any]:
+    """The body that orders a task; what is None is left out."""
+    given = asdict(request, recurse=False, filter=lambda _, value: value is not None)
+    return {_SPELLING[Task].get(name, name): _unstructured(value) for name, value in given.items()}
+
+
+def _unstructured(value: Any) -> Any:
+    if isinstance(value, Position | AngleRange):
+        return value._asdict()
+    if isinstance(value, Interval):
+        return {"start": timestamp(value.start), "end": timestamp(value.end)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def timestamp(moment: datetime) -> str:
+    """A time in UTC, as RFC 3339 has it."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def unreadable(flaws: Iterable[Flaw], **facts: Any) -> DecodeError:
@@ -237,11 +292,11 @@ def _page(document: Any, read: Callable[[Any], Any]) -> Page:
     try:
         return Page(tuple([read(item) for item in data]), (), cursor or None)
     except (_Flawed, ClassValidationError):
-        items, flaws = _sorted_out(data, read)
+        items, flaws = _sorted_out(data, read, "$.data")
         return Page(items, flaws, cursor or None)
 
 
-def _sorted_out(data: list[Any], read: Callable[[Any], Any]) -> tuple[tuple[Any, ...], tuple[Flaw, ...]]:
+def _sorted_out(data: list[Any], read: Callable[[Any], Any], place: str) -> tuple[tuple[Any, ...], tuple[Flaw, ...]]:
     """The items that can be read, and what is wrong with the others."""
     items, flaws = [], []
     for index, item in enumerate(data):
@@ -250,9 +305,9 @@ def _sorted_out(data: list[Any], read: Callable[[Any], Any]) -> tuple[tuple[Any,
         except (_Flawed, ClassValidationError) as error:
             kind = item.get("derivativeProductType") if type(item) is dict else None
             kind = kind if type(kind) is str else None
-            flaws += [flaw._replace(type=kind) for flaw in _flaws(error, f"$.data[{index}]")]
+            flaws += [flaw._replace(type=kind) for flaw in _flaws(error, f"{place}[{index}]")]
             if len(flaws) >= _MOST_FLAWS:
-                flaws.append(Flaw(f"$.data[{index + 1}:]", "not looked at, after so many flaws"))
+                flaws.append(Flaw(f"{place}[{index + 1}:]", "not looked at, after so many flaws"))
                 break
     return tuple(items), tuple(flaws)
 
@@ -311,6 +366,10 @@ def _reader(model: Any) -> Read:
     if model is Product:
         read = _named_tuple(Interval, _instant, ("start_datetime", "end_datetime"))
         renamed["acquired"] = override(struct_hook=read)
+    if model is Scene:
+        renamed["incidence_angle"] = override(rename="incidenceAngle", struct_hook=_angle)
+    if model is Contract:
+        renamed["imaging_modes"] = override(rename="imagingModes", struct_hook=_modes)
     # cattrs types its keyword arguments as one kind; ours are overrides by attribute.
     return make_dict_structure_fn(model, _converter(), **renamed)  # type: ignore[arg-type]
 
@@ -373,6 +432,26 @@ def _number(value: Any, _: Any) -> float:
         return float(value)
     except OverflowError:
         raise TypeError("expected a number, got one that is too large") from None
+
+
+def _angle(value: Any, _: Any) -> float | None:
+    """The specification has text here, and ICEYE's own demo takes both."""
+    if type(value) is str:
+        return float(value) if re.fullmatch(r"(?a)-?\d{1,3}(\.\d{1,20})?", value.strip()) else None
+    return _number(value, None)
+
+
+def _modes(value: Any, _: Any) -> tuple[ImagingMode | str, ...]:
+    """The list of modes. In the sample of the API page it stands in a list of its own, so it is read either way."""
+    _must_be(dict, value)
+    allowed = [] if value.get("allowed") is None else value["allowed"]
+    if type(allowed) is not list:
+        raise _Flawed(Flaw("$.allowed", str(_expected(list, allowed))))
+    modes: list[tuple[str, Any]] = []
+    for index, part in enumerate(allowed):
+        place = f".allowed[{index}]"
+        modes += [(f"{place}[{n}]", mode) for n, mode in enumerate(part)] if type(part) is list else [(place, part)]
+    return tuple(_parts(modes, _open_enum(ImagingMode)))
 
 
 # Python's own reader also takes week dates, a space for the T and times without a zone; RFC 3339 does not.
@@ -476,6 +555,8 @@ def _converter() -> Converter:
     converter.register_structure_hook(datetime, _instant)
     converter.register_structure_hook(Interval, _named_tuple(Interval, _instant))
     converter.register_structure_hook(Position, _named_tuple(Position, _number))
+    converter.register_structure_hook(AngleRange, _named_tuple(AngleRange, _number))
+    converter.register_structure_hook(Allowance, _asset(Allowance))
     converter.register_structure_hook(DerivativeAsset, _asset(DerivativeAsset))
     converter.register_structure_hook(ProductAsset, _asset(ProductAsset))
     converter.register_structure_hook_func(lambda of: of == Mapping[str, Any], _scalar(dict))

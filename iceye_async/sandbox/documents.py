@@ -1,11 +1,12 @@
 """JSON bodies in the service's own spelling, as the API pages show them.
 
-Sources: "Task derivatives", "Task products", "Get a task", "Create a task", and the error-handling page. Where a
-fact is not published, the comment beside it says so.
+Sources: "Task derivatives", "Task products", "Get a task", "Create a task", "Get task scene", and the error-handling
+page. Where a fact is not published, the comment beside it says so.
 """
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import rasters
@@ -20,6 +21,25 @@ SUPPORTED_MODES = frozenset(
     }
 )
 _DETECTED = {"DC_AIRCRAFT": ("aircraft", 4), "DC_VESSELS": ("vessel", 7), "DC_VEHICLES": ("vehicle", 5)}
+DERIVATIVE_TYPES = frozenset(_DETECTED)
+_TOLD = (
+    "reference",
+    "exclusivity",
+    "priority",
+    "sla",
+    "incidenceAngle",
+    "lookSide",
+    "passDirection",
+    "imagingDuration",
+    "productTypes",
+    "eula",
+    "notifications",
+)
+"""What a task has from its order, beside what every task has.
+
+The specification has some of them in every answer, with defaults; the sample answer to a cancel has none, and an entry
+of the changelog says that `eula` is left out when unset. So here only what was ordered is told.
+"""
 
 # Asset key: media type, title, roles. As in the samples for GRD and GRD-COG; the keys of other types are not published.
 ASSETS: Mapping[str, tuple[str, str, list[str] | None]] = {
@@ -35,6 +55,13 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def moment(text: str) -> datetime:
+    """The moment that an RFC 3339 time names; a `ValueError` where it is none."""
+    if re.fullmatch(r"[0-9-]{10}[Tt][0-9:]{8}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})", text) is None:
+        raise ValueError(f"not an RFC 3339 time: {text!r}")
+    return datetime.fromisoformat(text.upper())
+
+
 def error(code: str, details: str, *, problem: bool) -> dict[str, str]:
     """An error body: problem+json where the request accepts it, else the plain form."""
     if problem:
@@ -43,9 +70,9 @@ def error(code: str, details: str, *, problem: bool) -> dict[str, str]:
 
 
 def task(
-    task_id: str, order: Mapping[str, Any], status: str, created: str, updated: str, *, echo: bool
+    task_id: str, order: Mapping[str, Any], status: str, times: Mapping[str, datetime], *, echo: bool
 ) -> dict[str, Any]:
-    """A task. `order` is the body that created it."""
+    """A task. `order` is the body that created it, `times` are all that it has, by their names."""
     document = {
         "id": task_id,
         "contractID": order["contractID"],
@@ -53,13 +80,42 @@ def task(
         "acquisitionWindow": order["acquisitionWindow"],
         "imagingMode": order["imagingMode"],
         "status": status,
-        "createdAt": created,
-        "updatedAt": updated,
+        **{name: timestamp(time) for name, time in times.items()},
     }
-    for key in ("reference", "productTypes", *(["derivativeProductTypes"] if echo else [])):
+    for key in (*_TOLD, *(["derivativeProductTypes"] if echo else [])):
         if key in order:
             document[key] = order[key]
+    if "deliveries" in order:
+        # The three statuses are documented, but not when one becomes another. The `id` is documented to come later.
+        delivered = "success" if status == "DONE" else "pending"
+        document["deliveries"] = [
+            {"locations": entry["locations"], "status": delivered} for entry in order["deliveries"]
+        ]
     return document
+
+
+def scene(order: Mapping[str, Any], taken: datetime) -> dict[str, Any]:
+    """How the picture is planned, or was taken. What the order leaves open is made up."""
+    duration = order.get("imagingDuration", 10)
+    return {
+        "imagingTime": {"start": timestamp(taken), "end": timestamp(taken + timedelta(seconds=duration))},
+        "duration": duration,
+        "lookSide": _chosen(order, "lookSide", "RIGHT"),
+        "passDirection": _chosen(order, "passDirection", "DESCENDING"),
+        "incidenceAngle": str(_incidence(order)),  # Text, says the specification.
+    }
+
+
+def _chosen(order: Mapping[str, Any], key: str, free: str) -> str:
+    """What was ordered, or `free` where any will do."""
+    chosen: str = order.get(key, "ANY")
+    return free if chosen == "ANY" else chosen
+
+
+def _incidence(order: Mapping[str, Any]) -> float:
+    """Degrees from the vertical: 30, or the nearest to it that was ordered."""
+    ordered = order.get("incidenceAngle", {"min": 30, "max": 30})
+    return float(min(max(30, ordered["min"]), ordered["max"]))
 
 
 def bbox(order: Mapping[str, Any]) -> tuple[float, float, float, float]:
@@ -73,6 +129,7 @@ def product(
 ) -> dict[str, Any]:
     """A product as a STAC item, with a link for each asset key."""
     west, south, east, north = bbox(order)
+    incidence = _incidence(order)
     assets: dict[str, dict[str, Any]] = {}
     for key, href in links.items():
         media, title, roles = ASSETS[key]
@@ -103,17 +160,17 @@ def product(
             "frame_id": "1_1",
             "iceye:acquisition_mode": "spotlight",
             "iceye:processing_mode": "SLH",
-            "iceye:incidence_center": 30.0,
-            "iceye:incidence_near": 29.5,
-            "iceye:incidence_far": 30.5,
+            "iceye:incidence_center": incidence,
+            "iceye:incidence_near": incidence - 0.5,
+            "iceye:incidence_far": incidence + 0.5,
             "iceye:azimuth_resolution": 1,
             "iceye:range_resolution_center": 1.0,
             "sar:frequency_band": "X",
-            "sar:observation_direction": "right",
+            "sar:observation_direction": _chosen(order, "lookSide", "RIGHT").lower(),
             "sar:polarizations": ["VV"],
             # Also of GRD-COG: the documented answer to .../products/GRD-COG calls itself GRD.
             "sar:product_type": "GRD",
-            "sat:orbit_state": "descending",
+            "sat:orbit_state": _chosen(order, "passDirection", "DESCENDING").lower(),
         },
         "assets": assets,
     }

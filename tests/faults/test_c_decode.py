@@ -867,7 +867,7 @@ def test_c14_a_mode_without_derivatives_is_known_by_its_code(refused):
     def create(client):
         return client.tasks.create(
             contract_id="c1",
-            imaging_mode="STRIPMAP",
+            imaging_mode="A_NEW_MODE",
             point_of_interest=(60.19, 24.83),
             acquisition_window=(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)),
             product_types=["GRD"],

@@ -595,11 +595,6 @@ def test_d12_a_list_asked_for_again_once_the_task_is_done_has_the_extra_products
     assert [product.id for product in done] == ["grd", "slc", "sicd", "csi"]
 
 
-@pytest.mark.skip(reason="client.await_products comes later: both sets delivered, no repeats")
-def test_d12_a_wait_for_products_delivers_both_sets_without_repeats(wire):
-    raise NotImplementedError
-
-
 # --- D13: lists without an end -------------------------------------------------------------------------------------
 
 

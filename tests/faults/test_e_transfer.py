@@ -2312,7 +2312,7 @@ async def vessels(client, sandbox):
         contract_id=sandbox.contract_id,
         imaging_mode="SPOTLIGHT",
         point_of_interest=(60.2, 24.9),
-        acquisition_window=(now - timedelta(hours=1), now + timedelta(hours=1)),
+        acquisition_window=(now - timedelta(hours=1), now + timedelta(hours=24)),
         product_types=["GRD"],
         derivative_product_types=["DC_VESSELS"],
     )

@@ -38,8 +38,8 @@ from iceye_async import (
     Task,
 )
 from iceye_async.protocol import replies, requests
-from iceye_async.protocol.polling import Listing, Nothing, Renewed
 from iceye_async.protocol.replies import Reply
+from iceye_async.protocol.waiting import Listing, Nothing, Renewed
 
 BODIES = int(os.environ.get("ICEYE_FUZZ_BODIES", "3000"))
 SEEDS = (1, 2, 3, 4)

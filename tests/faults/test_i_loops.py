@@ -45,7 +45,7 @@ ORDER = {
     "imaging_mode": "SPOTLIGHT",
     "point_of_interest": (60.2, 24.9),
     "acquisition_window": (OPENS, OPENS + timedelta(days=1)),
-    "product_types": ["GRD"],
+    "product_types": ["GRD-COG"],
 }
 QUICK = PollPolicy(first=1e-6, growth=1.0, ceiling=1e-6)
 

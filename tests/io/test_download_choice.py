@@ -365,7 +365,7 @@ async def test_of_a_whole_task_of_the_sandbox_each_preview_is_fetched_once(tmp_p
             contract_id=sandbox.contract_id,
             imaging_mode="SPOTLIGHT",
             point_of_interest=(60.2, 24.9),
-            acquisition_window=(now - timedelta(hours=1), now + timedelta(hours=1)),
+            acquisition_window=(now - timedelta(hours=1), now + timedelta(hours=24)),
             product_types=["GRD", "GRD-COG"],
             derivative_product_types=["DC_VESSELS"],
         )

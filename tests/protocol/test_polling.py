@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import pytest
@@ -21,11 +22,13 @@ from iceye_async.errors import (
     UsageError,
 )
 from iceye_async.models import Derivative, DerivativeAsset, DerivativeType, ImagingMode, Interval, Position, Task
-from iceye_async.protocol.polling import (
-    SUPPORTED_MODES,
+from iceye_async.models.offer import SUPPORTED_MODES
+from iceye_async.protocol.polling import advance, begin, oddity
+from iceye_async.protocol.waiting import (
     Ask,
     Complete,
     Ended,
+    Goal,
     Listing,
     Nothing,
     PollPolicy,
@@ -33,9 +36,6 @@ from iceye_async.protocol.polling import (
     Setback,
     TaskSeen,
     Wait,
-    advance,
-    begin,
-    oddity,
     timed_out,
 )
 
@@ -48,8 +48,10 @@ DOWN = Setback(ServerError("down", status=503))
 EXAMPLES = settings(max_examples=150, deadline=None)
 
 
-def start(wanted=(VESSELS,), policy=PLAIN, now=0.0):
-    return begin("t1", wanted, policy, now)
+def start(wanted=(VESSELS,), policy=PLAIN, now=0.0, *, goal=Goal.DERIVATIVES, scene=False):
+    """A wait that begins; one that asks for the scene only where a test is about that."""
+    state = begin(goal, "t1", wanted, policy, now)
+    return state if scene else state._replace(scene_due=inf)
 
 
 def some(kind, *, named=None, assets=1, link="https://links.example/a?Signature=s"):
@@ -988,8 +990,8 @@ def test_a_new_status_of_the_task_is_news():
 
 
 def test_a_pause_that_grows_beyond_every_number_is_the_ceiling():
-    assert PollPolicy(growth=1e300, spread=0).pause(1000) == 60
-    assert PollPolicy(growth=1e300, spread=0).pause(1000, slower=5) == 300
+    assert PollPolicy(growth=1e300, spread=0).pause(1000) == 25
+    assert PollPolicy(growth=1e300, spread=0).pause(1000, slower=5) == 125
 
 
 def test_a_ceiling_below_the_first_pause_wins():

@@ -25,8 +25,8 @@ from iceye_async.errors import (
 )
 from iceye_async.models import DerivativeSet, DerivativeType, Task
 from iceye_async.protocol import replies, requests, wire
-from iceye_async.protocol.polling import Listing, Nothing, Renewed
 from iceye_async.protocol.replies import Reply
+from iceye_async.protocol.waiting import Listing, Nothing, Renewed
 
 EXAMPLES = settings(max_examples=200, deadline=None)
 NOON = "Sun, 06 Nov 1994 12:00:00 GMT"

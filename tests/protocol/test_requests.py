@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from iceye_async.errors import NotFound, TaskNotFound, UsageError
 from iceye_async.models import DerivativeType, ImagingMode, ProductType
+from iceye_async.protocol.ordering import TaskRequest, words
 from iceye_async.protocol.requests import (
     create_task,
     get_derivatives,
     get_task,
     list_products,
     look_for_derivatives,
-    words,
+    look_for_products,
 )
 
 TASKS = "/api/tasking/v2/tasks"
@@ -30,11 +31,8 @@ def create(**changes):
         "imaging_mode": ImagingMode.SPOTLIGHT,
         "point_of_interest": (60.19, 24.83),
         "acquisition_window": WINDOW,
-        "product_types": None,
-        "derivative_product_types": None,
-        "reference": None,
     }
-    return create_task(**{**given, **changes})
+    return create_task(TaskRequest(**{**given, **changes}))
 
 
 # --- looks -----------------------------------------------------------------------------------------------------
@@ -55,8 +53,10 @@ def test_a_look_is_a_get_without_a_body_that_may_be_repeated():
         assert (request.method, request.body, request.repeatable) == ("GET", None, True)
 
 
-def test_a_404_is_an_answer_only_to_a_wait_for_derivatives():
+def test_a_404_is_an_answer_only_to_a_wait():
     assert look_for_derivatives("t1").answers == {200, 206, 404}
+    assert look_for_products("t1", None, None).answers == {200, 404}
+    assert look_for_products("t1", "GRD", "x").path == list_products("t1", "GRD", "x").path
     assert get_derivatives("t1").answers == {200, 206}
     assert get_task("t1").answers == list_products("t1").answers == {200}
 
@@ -152,7 +152,7 @@ def test_any_cursor_stays_one_parameter(cursor):
 
 def test_the_body_of_a_new_task_is_as_documented():
     request = create(
-        product_types=[ProductType.GRD, "SLC"], derivative_product_types=DerivativeType.VESSELS, reference="r1"
+        product_types=[ProductType.GRD, "SLC-COG"], derivative_product_types=DerivativeType.VESSELS, reference="r1"
     )
 
     assert (request.method, request.path, request.answers) == ("POST", TASKS, {200, 201})
@@ -161,7 +161,7 @@ def test_the_body_of_a_new_task_is_as_documented():
         "imagingMode": "SPOTLIGHT",
         "pointOfInterest": {"lat": 60.19, "lon": 24.83},
         "acquisitionWindow": {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T12:30:15.250000Z"},
-        "productTypes": ["GRD", "SLC"],
+        "productTypes": ["GRD", "SLC-COG"],
         "derivativeProductTypes": ["DC_VESSELS"],
         "reference": "r1",
     }

@@ -1,0 +1,161 @@
+"""What the task behind a wait tells: that it is over, that it is enough, or when it is worth asking again.
+
+    the task is                                  then
+    in a status that is waited for               complete
+    in one that leads to none of them, or ended  TaskEnded
+    FULFILLED, DONE, or in an unknown status     ask for what is waited for
+    RECEIVED, before its window                  the task again after 20 min, 40 min ...: it is decided within 20 min
+    ACTIVE, not imaged yet                       its scene, for the planned imaging; nothing can exist before that
+    ... before its window or its imaging         the task again, at most 6 h later
+    ... after its window has opened              look rarely: between imaging and products lies an hour at the median
+    ... after its planned imaging                look as the policy says
+
+The scene is documented, but only at second hand: it is used where it answers, and done without where not.
+"""
+
+from math import inf
+
+from ..errors import IceyeError, TaskEnded
+from ..models import Task, TaskStatus
+from .derivative_lists import SLOWER, unrequested
+from .lifecycle import ENDED, GOES_TO, IMAGED, can_reach
+from .waiting import (
+    COMPLETE,
+    Advance,
+    Ask,
+    Ended,
+    Goal,
+    NoScene,
+    PollState,
+    SceneSeen,
+    TaskSeen,
+    at_once,
+    floor_of,
+    is_beyond,
+    is_over,
+    timed_out,
+    wait,
+)
+
+_LONGEST_BLIND = 6 * 3600.0
+"""The longest pause before a task is imaged: one that ends early is noticed within it."""
+_DECISION = 20 * 60.0
+"""A RECEIVED task is decided "within about 20 minutes" (API page "Get a task")."""
+_NEAR = 20 * 60.0
+"""So near to its imaging a plan is believed."""
+_TASK_RARER = 3
+"""Looks at derivatives per look at a task whose status can still change: FULFILLED foretells them, and need not."""
+_SCENE_RARER = 3600.0
+"""Until a scene that tells of nothing ahead is asked again; then twice as long, and so on."""
+
+
+def task_seen(state: PollState, heard: TaskSeen, now: float, roll: float) -> Advance:
+    task = heard.task
+    changed = task.status != state.status
+    state = state._replace(
+        ask=state.goal.first,
+        status=task.status,
+        quiet=0 if changed else state.quiet,
+        opens=now + task.acquisition_window.start.timestamp() - heard.wall,
+    )
+    if state.goal is Goal.TASK:
+        state = state._replace(latest=task)
+    update = task if changed and state.goal is Goal.TASK else None
+    if state.goal is Goal.TASK and task.status in _wanted(state):
+        return state, update, COMPLETE
+    error = _never_coming(state, task)
+    if error is not None:
+        return state, update, Ended(error)
+    if state.goal is Goal.PRODUCTS and (task.status in IMAGED or task.status not in GOES_TO):
+        # Whether setbacks are over is told by the lists, not by the task before them.
+        return at_once(state, now, Ask.PRODUCTS)
+    state, _, step = _not_there_yet(state._replace(setbacks=0, last_setback=None), now, roll)
+    return state, update, step
+
+
+def _wanted(state: PollState) -> frozenset[str]:
+    return frozenset() if state.wanted is None else state.wanted
+
+
+def _never_coming(state: PollState, task: Task) -> IceyeError | None:
+    if state.goal is Goal.TASK:
+        if can_reach(task.status, _wanted(state)):
+            return None
+        lacking = " or ".join(sorted(_wanted(state)))
+        unknown = _wanted(state).difference(TaskStatus)
+        known = f" (the documented statuses are {', '.join(TaskStatus)})" if unknown else ""
+        what = f"it can no longer be {lacking}{known}"
+    elif task.status in ENDED:
+        what = f"its {state.goal.what} can no longer come"
+    elif state.goal is Goal.DERIVATIVES:
+        return unrequested(task, state)
+    else:
+        return None
+    message = f"task {state.task_id} is {task.status}: {what}"
+    return TaskEnded(message, task_id=state.task_id, latest=state.latest, status=task.status)
+
+
+def _not_there_yet(state: PollState, now: float, roll: float) -> Advance:
+    if state.status in IMAGED:
+        return _pause(state, now, roll)
+    if state.status == TaskStatus.ACTIVE and now >= state.scene_due and not is_over(state, now):
+        return at_once(state, now, Ask.SCENE)
+    return _ahead(state, now, roll)
+
+
+def scene_seen(state: PollState, heard: SceneSeen, now: float, roll: float) -> Advance:
+    planned = heard.scene.imaging_time
+    if planned is None:
+        return _ahead(_without_plan(state, now), now, roll)
+    imaging = now + planned.start.timestamp() - heard.wall
+    if imaging > now:
+        state = state._replace(imaging=imaging, scenes=0, scene_due=now)
+    else:
+        state = _without_plan(state, now)._replace(imaging=imaging)
+    return _ahead(state, now, roll)
+
+
+def no_scene(state: PollState, heard: NoScene, now: float, roll: float) -> Advance:
+    if is_beyond(state, heard.error, now):
+        state = state._replace(last_setback=heard.error)
+        return state, None, Ended(timed_out(state))
+    # What was planned may still be so, where the service only fails.
+    imaging = state.imaging
+    state = _without_plan(state, now)
+    state = state._replace(imaging=imaging) if heard.error.transient else state
+    state, update, step = _ahead(state, now, roll)
+    return state._replace(due=max(state.due, now + floor_of(heard.error))), update, step
+
+
+def _without_plan(state: PollState, now: float) -> PollState:
+    rarer = _SCENE_RARER * 2.0 ** min(state.scenes, 10)
+    return state._replace(ask=state.goal.first, imaging=-inf, scenes=state.scenes + 1, scene_due=now + rarer)
+
+
+def _ahead(state: PollState, now: float, roll: float) -> Advance:
+    """Wait for what comes next, of which the window and the plan tell."""
+    state = state._replace(ask=state.goal.first)
+    if state.status == TaskStatus.RECEIVED and _wanted(state) & GOES_TO[TaskStatus.RECEIVED]:
+        return _pause(state, now, roll)
+    ahead = max(state.opens, state.imaging) - now
+    if ahead > 0:
+        # Until then only the task is asked: it may end early.
+        longest = _longest_pause(state, ahead)
+        ask = Ask.TASK if ahead > longest else state.goal.first
+        return wait(state._replace(ask=ask, quiet=state.quiet + 1), now, min(ahead, longest))
+    planned = state.imaging > -inf
+    return _pause(state, now, roll, 1 if planned and state.goal is not Goal.DERIVATIVES else SLOWER)
+
+
+def _longest_pause(state: PollState, ahead: float) -> float:
+    if state.status == TaskStatus.RECEIVED:
+        return min(_DECISION * 2.0 ** min(state.quiet, 10), _LONGEST_BLIND)
+    if state.imaging > -inf:
+        # A plan may change, and the nearer it is the sooner that must be known.
+        return ahead if ahead <= _NEAR else min(ahead / 2, _LONGEST_BLIND)
+    return _LONGEST_BLIND
+
+
+def _pause(state: PollState, now: float, roll: float, slower: int = 1) -> Advance:
+    pause = state.policy.pause(state.quiet, roll, slower)
+    return wait(state._replace(quiet=state.quiet + 1, task_due=now + _TASK_RARER * pause), now, pause)

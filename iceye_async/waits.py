@@ -1,0 +1,228 @@
+"""The three waits: for a status, for products, for derivatives. They ask and sleep; `protocol.polling` decides.
+
+The wait comes before the look, so an update reaches the caller at once, and the caller's own work counts towards the
+pause.
+"""
+
+import asyncio
+import math
+import random
+from abc import abstractmethod
+from typing import ClassVar, TypeVar
+
+from .errors import ApiError, DecodeError, IceyeError, TransportError
+from .models import DerivativeSet, DerivativeUpdate, Product, ProductUpdate, Task
+from .pending import Pending
+from .protocol import polling, replies, requests
+from .protocol.paging import Book
+from .protocol.waiting import (
+    Ask,
+    Complete,
+    Ended,
+    Goal,
+    Heard,
+    NoScene,
+    PollPolicy,
+    PollState,
+    Products,
+    SceneSeen,
+    Setback,
+    TaskSeen,
+    Update,
+    endurable,
+    timed_out,
+)
+from .session import Session, log
+
+R = TypeVar("R", covariant=True)
+U = TypeVar("U", bound=Update, covariant=True)
+
+_NOTHING: frozenset[str] = frozenset()
+_LAST_LOOK = 2.0
+"""Seconds that a look which is still unanswered at the deadline is given."""
+_FAR = 3600.0
+"""Seconds. A look this far from the deadline needs no timer for it: its request has a bound of its own."""
+
+
+class Waiting(Pending[R, U]):
+    """A wait for something of one task."""
+
+    __slots__ = ("_end", "_noted", "_outline", "_policy", "_request", "_session", "_state", "_task_id", "_wanted")
+    goal: ClassVar[Goal]
+
+    def __init__(self, session: Session, task_id: str, wanted: tuple[str, ...] | None, policy: PollPolicy) -> None:
+        self._session = session
+        self._task_id = task_id
+        self._wanted = wanted
+        self._policy = policy
+        self._state: PollState | None = None
+        self._end: Exception | None = None
+        self._noted = _NOTHING
+        self._outline: replies.Outline | None = None
+        self._request = requests.look_for_derivatives(task_id)
+        session.check()
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return f"<wait for the {self.goal.what} of task {self._task_id}: {self._so_far()}>"
+
+    @abstractmethod
+    def _so_far(self) -> str:
+        """What there is, in a few words."""
+
+    async def _step(self) -> Update:
+        # One frame, not three: thousands of waits sleep in here.
+        clock = self._session.clock
+        while self._end is None:
+            now = clock.now()
+            if self._state is None:
+                self._state = polling.begin(self.goal, self._task_id, self._wanted, self._policy, now)
+            if (pause := self._state.due - now) > 0:
+                # Said now, and not when it is due.
+                self._session.check()
+                with self._session.stay():
+                    await clock.sleep(pause)
+            update = self._moved(await self._heard(self._state))
+            if update is not None:
+                return update
+        raise self._end.with_traceback(None)
+
+    def _moved(self, heard: Heard) -> Update | None:
+        """Move the state along."""
+        assert self._state is not None  # noqa: S101 - a look has begun
+        now, roll = self._session.clock.now(), random.random()  # noqa: S311 - no secret
+        before = self._state
+        self._state, update, step = polling.advance(before, heard, now, roll)
+        if isinstance(step, Complete):
+            self._end = StopAsyncIteration()
+        elif isinstance(step, Ended):
+            self._end = step.error
+        odd = polling.oddity(before, heard, self._state)
+        if odd is not None and odd not in self._noted:
+            # Once for each wait and kind: a service that is in disorder may be so at every look.
+            self._noted |= {odd}
+            log.warning(odd, extra={"task_id": self._task_id})
+        if update is not None and self._session.listener is not None:
+            self._session.listener.updated(self._task_id, update)
+        return update
+
+    async def _heard(self, state: PollState) -> Heard:
+        """Ask once. What a later look may mend is a setback; anything else is raised."""
+        left = math.inf if state.deadline is None else state.deadline - self._session.clock.now()
+        try:
+            return await (self._ask(state, left) if left > _FAR else self._ask_in_time(state, max(0.0, left)))
+        except IceyeError as error:
+            if not endurable(error):
+                raise
+            return Setback(self._kept(error))
+
+    def _kept(self, error: IceyeError) -> IceyeError:
+        """The error, fit to be kept for as long as the wait sleeps: its frames hold the whole body."""
+        return self._session.cleaned(error).with_traceback(None)
+
+    async def _ask_in_time(self, state: PollState, left: float) -> Heard:
+        try:
+            async with asyncio.timeout(left + _LAST_LOOK) as bound:
+                return await self._ask(state, left)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+        raise timed_out(state)
+
+    async def _ask(self, state: PollState, patience: float) -> Heard:
+        if state.ask is Ask.DERIVATIVES:
+            reply = await self._session.look(self._request, patience)
+            heard, self._outline = replies.heard(reply, self._task_id, self._outline if state.plain else None)
+            return heard
+        if state.ask is Ask.TASK:
+            task = replies.task(await self._session.look(requests.get_task(self._task_id), patience))
+            return TaskSeen(task, self._session.wall())
+        if state.ask is Ask.SCENE:
+            return await self._ask_for_scene(patience)
+        return await self._ask_for_products(state.turn[0], patience)
+
+    async def _ask_for_scene(self, patience: float) -> SceneSeen | NoScene:
+        try:
+            reply = await self._session.look(requests.get_scene(self._task_id), patience)
+            return SceneSeen(replies.scene(reply, self._task_id), self._session.wall())
+        except (ApiError, TransportError, DecodeError) as error:
+            return NoScene(self._kept(error))
+
+    async def _ask_for_products(self, kind: str | None, patience: float) -> Products:
+        book = Book()
+        try:
+            while not book.over:
+                # That a list is not there yet is an answer; that the rest of one is not there, none.
+                ask = requests.look_for_products if book.cursor is None else requests.list_products
+                reply = await self._session.look(ask(self._task_id, kind, book.cursor), patience)
+                if reply.status == 404:
+                    break
+                book.add(replies.products(reply, self._task_id))
+        except IceyeError as error:
+            if not book.items and not endurable(error):
+                raise
+            return Products(kind, tuple(book.items), self._kept(error))
+        return Products(kind, tuple(book.items), book.error)
+
+
+class TaskWait(Waiting[Task, Task]):
+    """A wait for a status of one task; see `Client.await_task`."""
+
+    __slots__ = ()
+    goal = Goal.TASK
+
+    @property
+    def latest(self) -> Task | None:
+        """The task as it was last seen, or None where it never was."""
+        return None if self._state is None else self._state.latest
+
+    def _so_far(self) -> str:
+        return "not seen yet" if self.latest is None else self.latest.status
+
+    def _result(self) -> Task:
+        assert self.latest is not None  # noqa: S101 - a wait that ended without an error saw it
+        return self.latest
+
+
+class ProductWait(Waiting[tuple[Product, ...], ProductUpdate]):
+    """A wait for the products of one task; see `Client.await_products`."""
+
+    __slots__ = ()
+    goal = Goal.PRODUCTS
+
+    @property
+    def latest(self) -> ProductUpdate | None:
+        """The last update (or a later look that brought nothing but new links), or None where nothing was listed."""
+        return None if self._state is None else self._state.latest
+
+    def _so_far(self) -> str:
+        return _ready_and_missing(self.latest)
+
+    def _result(self) -> tuple[Product, ...]:
+        assert self.latest is not None  # noqa: S101 - a wait that ended without an error had a last update
+        return self.latest.products
+
+
+class DerivativeWait(Waiting[DerivativeSet, DerivativeUpdate]):
+    """A wait for the derivatives of one task; see `Client.await_derivatives`."""
+
+    __slots__ = ()
+    goal = Goal.DERIVATIVES
+
+    @property
+    def latest(self) -> DerivativeUpdate | None:
+        """The last update, or None where nothing was ever listed."""
+        return None if self._state is None else self._state.latest
+
+    def _so_far(self) -> str:
+        return _ready_and_missing(self.latest)
+
+    def _result(self) -> DerivativeSet:
+        assert self.latest is not None  # noqa: S101 - a wait that ended without an error had a last update
+        return self.latest.derivatives
+
+
+def _ready_and_missing(update: ProductUpdate | DerivativeUpdate | None) -> str:
+    if update is None:
+        return "nothing listed yet"
+    return f"ready: {', '.join(sorted(update.ready))}; missing: {', '.join(sorted(update.missing))}"
