@@ -845,3 +845,15 @@ def test_derivatives_are_taken_with_a_mode_that_may_make_them_and_with_grd(mode,
         return
     phased_out = {"GRD", "SLC", "CSI", "VID"} & types - ({"GRD"} if derivatives else set())
     assert (FutureWarning in categories(warned(**changes))) is bool(phased_out)
+
+
+@pytest.mark.parametrize("wrong", [5, "x", [], [("webhook", 1)]], ids=str)
+def test_notifications_of_another_form_are_refused(wrong):
+    with pytest.raises(UsageError, match="notifications is a dict"):
+        TaskRequest(**plain(), notifications=wrong)
+
+
+@pytest.mark.parametrize("wrong", [5, "x", [], {"locations": []}, [5]], ids=str)
+def test_deliveries_of_another_form_are_refused(wrong):
+    with pytest.raises(UsageError, match="deliveries is a list of dicts"):
+        TaskRequest(**plain(), deliveries=wrong)

@@ -23,7 +23,7 @@ from iceye_async.errors import (
     TaskNotFound,
     Unauthorized,
 )
-from iceye_async.models import DerivativeSet, DerivativeType, Task
+from iceye_async.models import Contract, DerivativeSet, DerivativeType, Feasibility, Price, Scene, Task
 from iceye_async.protocol import replies, requests, wire
 from iceye_async.protocol.replies import Reply
 from iceye_async.protocol.waiting import Listing, Nothing, Renewed
@@ -82,6 +82,28 @@ def test_the_status_says_whether_a_list_is_final(sample):
         assert isinstance(told, Listing)
         assert (told.derivatives, told.final, told.unread, told.blocked) == (tuple(found), final, None, frozenset())
         assert told.read() == told.derivatives
+
+
+def test_what_is_asked_about_a_task_is_answered_with_a_model_of_its_own():
+    assert replies.scene(reply(200, b"{}"), "t1") == Scene(task_id="t1")
+    assert replies.price(reply(200, b'{"amount": 5, "currency": "EUR"}')) == Price(amount=5, currency="EUR")
+    assert replies.contract(reply(200, b'{"id": "c"}')) == Contract(id="c")
+    assert replies.feasibility(reply(200, b'{"feasibility": []}')) == ()
+    assert replies.page(reply(200, b'{"data": [{"id": "c"}]}'), Contract).items == (Contract(id="c"),)
+
+
+def test_feasibility_that_cannot_be_read_keeps_what_can():
+    with pytest.raises(DecodeError) as caught:
+        replies.feasibility(reply(200, b'{"feasibility": [{"result": "FEASIBLE"}, {}]}'))
+
+    assert caught.value.where == ("$.feasibility[1].result",)
+    assert caught.value.latest == (Feasibility(result="FEASIBLE"),)
+
+
+def test_the_documented_refusal_of_derivatives_names_the_modes_that_have_them():
+    failed = error(400, PROBLEM, requests.get_task("t1"))
+
+    assert "SPOTLIGHT_FINE_1L" in str(failed)
 
 
 def test_a_404_is_something_that_a_wait_heard_and_an_error_for_one_look():

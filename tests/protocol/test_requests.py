@@ -12,10 +12,17 @@ from iceye_async.errors import NotFound, TaskNotFound, UsageError
 from iceye_async.models import DerivativeType, ImagingMode, ProductType
 from iceye_async.protocol.ordering import TaskRequest, words
 from iceye_async.protocol.requests import (
+    cancel_task,
+    check_feasibility,
     create_task,
+    get_contract,
     get_derivatives,
+    get_price,
+    get_scene,
     get_task,
+    list_contracts,
     list_products,
+    list_tasks,
     look_for_derivatives,
     look_for_products,
 )
@@ -296,3 +303,85 @@ def test_a_window_that_ends_before_it_begins_is_refused():
     for window in (WINDOW[::-1], (WINDOW[0], WINDOW[0])):
         with pytest.raises(UsageError, match="ends before"):
             create(acquisition_window=window)
+
+
+# --- following, listing, asking before ordering ----------------------------------------------------------------
+
+
+def test_a_cancel_says_so_and_nothing_else_and_may_not_be_repeated():
+    request = cancel_task("t1")
+
+    assert (request.method, request.path, request.body) == ("PATCH", f"{TASKS}/t1", {"status": "CANCELED"})
+    assert (request.repeatable, request.absent) == (False, TaskNotFound)
+
+
+def test_the_filters_of_a_list_of_tasks_go_with_each_cursor():
+    east = timezone(timedelta(hours=2))
+    filters = ("c 1", datetime(2026, 3, 1, 2, tzinfo=east), datetime(2026, 3, 2, tzinfo=UTC))
+    times = "createdAfter=2026-03-01T00%3A00%3A00Z&createdBefore=2026-03-02T00%3A00%3A00Z"
+    first = f"{TASKS}?contractID=c%201&{times}&limit=50"
+
+    assert list_tasks(*filters).path == first
+    assert list_tasks(*filters, "a=/").path == f"{first}&cursor=a%3D%2F"
+    assert list_tasks().path == f"{TASKS}?limit=50"
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"contract_id": ""},
+        {"contract_id": 5},
+        {"contract_id": "\ud800"},
+        {"created_after": "2026-03-01"},
+        {"created_before": datetime(2026, 3, 1)},  # noqa: DTZ001 - what is refused here
+        {"created_after": WINDOW[1], "created_before": WINDOW[0]},
+        {"created_after": WINDOW[0], "created_before": WINDOW[0]},
+    ],
+    ids=str,
+)
+def test_a_filter_that_can_find_nothing_is_refused(filters):
+    with pytest.raises(UsageError, match=next(reversed(filters))):
+        list_tasks(**filters)
+
+
+def test_a_price_is_asked_for_in_the_query():
+    place = "contractID=c1&imagingMode=SPOTLIGHT&pointOfInterest%5Blat%5D=60.19&pointOfInterest%5Blon%5D=-24"
+    given = {"contract_id": "c1", "imaging_mode": ImagingMode.SPOTLIGHT, "point_of_interest": (60.19, -24)}
+
+    assert get_price(**given).path == f"/api/tasking/v2/price?{place}"
+    assert get_price(**given, sla="SLA_8H", eula="MULTI").path == f"/api/tasking/v2/price?{place}&sla=SLA_8H&eula=MULTI"
+    with pytest.raises(UsageError, match="priority"):
+        get_price(**given, priority=" ")
+
+
+def test_the_other_documented_paths():
+    assert get_scene("t1").path == f"{TASKS}/t1/scene"
+    assert list_contracts().path == "/api/company/v1/contracts"
+    assert list_contracts("x y").path == "/api/company/v1/contracts?cursor=x%20y"
+    assert get_contract("a/b").path == "/api/company/v1/contracts/a%2Fb"
+    with pytest.raises(UsageError, match="cannot be a contract id"):
+        get_contract("..")
+
+
+ORDER = TaskRequest(
+    contract_id="c1", imaging_mode="SPOTLIGHT", point_of_interest=(60.19, 24.83), acquisition_window=WINDOW
+)
+
+
+@pytest.mark.parametrize(
+    "orders", [ORDER, [ORDER], (ORDER, ORDER), iter([ORDER])], ids=["one", "list", "two", "iterator"]
+)
+def test_feasibility_takes_requests_in_an_array_and_its_time(orders):
+    request = check_feasibility(orders)
+
+    assert (request.method, request.path) == ("POST", "/api/tasking/v2/feasibility")
+    assert {json.dumps(order) for order in request.body} == {json.dumps(create_task(ORDER).body)}
+    assert (request.repeatable, request.slow) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "orders", [[], None, 5, [5], [{}], [ORDER, None]], ids=["empty", "none", "5", "[5]", "[{}]", "half"]
+)
+def test_what_is_no_task_request_is_refused(orders):
+    with pytest.raises(UsageError, match="feasibility takes TaskRequests"):
+        check_feasibility(orders)

@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 
 from iceye_async.errors import DecodeError
 from iceye_async.models import (
+    Allowance,
+    Contract,
     Derivative,
     DerivativeType,
     ImagingMode,
     Interval,
     Position,
+    Price,
     Product,
     ProductType,
+    Scene,
     Task,
     TaskStatus,
 )
@@ -896,3 +900,100 @@ def test_a_limit_that_python_was_told_to_forget_holds_all_the_same():
             wire.decode(b"[" + b"9" * 4301 + b"]")
     finally:
         sys.set_int_max_str_digits(before)
+
+
+# --- scenes, prices, feasibility, contracts --------------------------------------------------------------------
+
+TIMES = {"start": "2026-03-01T12:00:00Z", "end": "2026-03-01T12:00:10Z"}
+
+
+def test_a_scene_is_read_with_its_times_in_utc():
+    document = {"imagingTime": TIMES, "duration": 10, "lookSide": "LEFT", "incidenceAngle": "27.5", "new": 1}
+
+    scene = wire.one(encoded(document), Scene, "t1")
+
+    assert (scene.task_id, scene.duration, scene.look_side, scene.incidence_angle) == ("t1", 10.0, "LEFT", 27.5)
+    assert (scene.imaging_time.end - scene.imaging_time.start).total_seconds() == 10
+    assert (scene.pass_direction, scene.azimuth, scene.document) == (None, None, document)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("27", 27.0),
+        (" 27.25 ", 27.25),
+        (27, 27.0),
+        (27.5, 27.5),
+        ("-1", -1.0),
+        ("20-30", None),
+        ("", None),
+        ("1e3", None),
+    ],
+)
+def test_the_angle_of_a_scene_is_text_or_a_number(sent, read):
+    assert wire.one(encoded({"incidenceAngle": sent}), Scene, "t1").incidence_angle == read
+
+
+@pytest.mark.parametrize(
+    ("document", "model", "place"),
+    [
+        ({"imagingTime": {"start": "2026-03-01T12:00:00Z"}}, Scene, "$.imagingTime.end"),
+        ({"incidenceAngle": True}, Scene, "$.incidenceAngle"),
+        ({"amount": 1.5, "currency": "EUR"}, Price, "$.amount"),
+        ({"amount": 1}, Price, "$.currency"),
+        ({}, Contract, "$.id"),
+        ({"id": "c", "sla": {"allowed": "SLA_8H"}}, Contract, "$.sla.allowed"),
+        ({"id": "c", "imagingModes": []}, Contract, "$.imagingModes"),
+        ({"id": "c", "imagingModes": {"allowed": "SCAN"}}, Contract, "$.imagingModes.allowed"),
+        ({"id": "c", "imagingModes": {"allowed": [["SCAN", 5]]}}, Contract, "$.imagingModes.allowed[0][1]"),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_named(document, model, place):
+    assert where(lambda body: wire.one(body, model, "t1"), encoded(document)) == (place,)
+
+
+@pytest.mark.parametrize(
+    ("modes", "read"),
+    [
+        ({"allowed": ["SCAN", "NEW"]}, ("SCAN", "NEW")),
+        ({"allowed": [["SCAN", "NEW"]]}, ("SCAN", "NEW")),
+        ({"allowed": [["SCAN"], ["NEW"]]}, ("SCAN", "NEW")),
+        ({"allowed": [[]]}, ()),
+        ({}, ()),
+        (None, None),
+    ],
+)
+def test_the_modes_of_a_contract_are_flat(modes, read):
+    assert wire.one(encoded({"id": "c", "imagingModes": modes}), Contract).imaging_modes == read
+
+
+def test_what_a_contract_allows():
+    contract = wire.one(encoded({"id": "c", "sla": {"allowed": ["SLA_8H"], "default": "SLA_8H"}}), Contract)
+
+    assert contract.sla == Allowance(allowed=("SLA_8H",), default="SLA_8H")
+    assert contract.priority is None
+
+
+def test_a_page_of_tasks_keeps_the_good_ones():
+    page = wire.page(encoded({"data": [order(), order(id=5)], "cursor": "x"}), Task)
+
+    assert [task.status for task in page.items] == [order()["status"]]
+    assert [flaw.path for flaw in page.flaws] == ["$.data[1].id"]
+    assert page.cursor == "x"
+
+
+def test_what_was_found_about_each_task_request():
+    found = wire.feasibility(encoded({"feasibility": [{"result": "FEASIBLE", "why": 1}, {"result": "NEW"}]}))
+
+    assert [(each.result, each.document) for each in found] == [
+        ("FEASIBLE", {"result": "FEASIBLE", "why": 1}),
+        ("NEW", {"result": "NEW"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [({}, "$.feasibility"), ([], "$.feasibility"), ({"feasibility": [{"result": 5}]}, "$.feasibility[0].result")],
+)
+def test_feasibility_of_another_shape_is_named(document, place):
+    assert where(wire.feasibility, encoded(document)) == (place,)
