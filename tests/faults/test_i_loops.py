@@ -223,10 +223,13 @@ OPERATIONS = {
     "tasks.create": lambda client, api: client.tasks.create(**ORDER),
     "products.list": lambda client, api: client.products.list("t1"),
     "derivatives.get": lambda client, api: client.derivatives.get("t1"),
+    "tasks.list": lambda client, api: client.tasks.list(),
+    "await_task": lambda client, api: client.await_task("t1"),
+    "await_products": lambda client, api: client.await_products("t1"),
     "await_derivatives": lambda client, api: client.await_derivatives("t1"),
     "download": lambda client, api: client.download(linked(api), "nowhere"),
 }
-LAZY = ["products.list", "await_derivatives", "download"]
+LAZY = ["products.list", "tasks.list", "await_task", "await_products", "await_derivatives", "download"]
 
 
 @contextlib.contextmanager
