@@ -96,5 +96,5 @@ def torture(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The benchmarks of `benchmarks/`, one after the other."""
     session.install(".", *group("bench"))
-    for program in ("import_time", "structuring", "poll_overhead", "waiting_memory", "download"):
+    for program in ("import_time", "structuring", "poll_overhead", "waiting_memory", "task_life", "download"):
         session.run("python", f"benchmarks/{program}.py")

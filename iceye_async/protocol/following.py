@@ -41,6 +41,8 @@ _LONGEST_BLIND = 6 * 3600.0
 """The longest pause before a task is imaged: one that ends early is noticed within it."""
 _DECISION = 20 * 60.0
 """A RECEIVED task is decided "within about 20 minutes" (API page "Get a task")."""
+_RESOLUTION = 1.0
+"""The service's Date has whole seconds. What seems to lie nearer than that has come."""
 _NEAR = 20 * 60.0
 """So near to its imaging a plan is believed."""
 _TASK_RARER = 3
@@ -142,7 +144,7 @@ def _ahead(state: PollState, now: float, roll: float) -> Advance:
         # Until then only the task is asked: it may end early.
         longest = _longest_pause(state, ahead)
         ask = Ask.TASK if ahead > longest else state.goal.first
-        return wait(state._replace(ask=ask, quiet=state.quiet + 1), now, min(ahead, longest))
+        return wait(state._replace(ask=ask, quiet=state.quiet + 1), now, max(min(ahead, longest), _RESOLUTION))
     planned = state.imaging > -inf
     return _pause(state, now, roll, 1 if planned and state.goal is not Goal.DERIVATIVES else SLOWER)
 

@@ -248,6 +248,23 @@ def test_a_plan_before_the_window_opens_is_not_believed(goal):
 
 
 @each_goal
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_date_in_whole_seconds_is_no_reason_to_ask_over_and_over(goal, planned):
+    """By the service's Date what begins in a fraction of a second is still ahead, until the second is over."""
+    state, looks = start(goal), 0
+    while state.due < 12:
+        now, looks = state.due, looks + 1
+        read = {
+            Ask.TASK: seen("ACTIVE", opens=-HOUR if planned else 10.003, at=now // 1),
+            Ask.SCENE: plan(10.003, at=now // 1) if planned else NO_SCENE,
+            Ask.DERIVATIVES: Nothing(),
+        }
+        state, _, _ = advance(state, read[state.ask], now, 0.0)
+
+    assert looks <= 12
+
+
+@each_goal
 def test_the_plan_is_asked_for_again_with_each_look_for_it_may_change(goal):
     state, _, _ = last(start(goal), seen("ACTIVE"), plan(4 * HOUR), seen("ACTIVE", at=2 * HOUR))
 

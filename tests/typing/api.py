@@ -8,15 +8,26 @@ from typing import Any, assert_type
 from obstore.store import MemoryStore
 
 from iceye_async import (
+    Allowance,
+    AngleRange,
     Client,
     ClientCredentials,
+    Contract,
     Derivative,
     DerivativeSet,
     DerivativeType,
     DerivativeUpdate,
+    Feasibility,
+    Interval,
+    PollPolicy,
+    Price,
     Product,
+    ProductAsset,
     ProductType,
+    ProductUpdate,
     Task,
+    TaskRequest,
+    TaskStatus,
     Token,
     TokenSource,
 )
@@ -79,8 +90,42 @@ async def downloads(client: Client, product: Product, derivative: Derivative, fo
     assert_type(await bars(client.download("t1", to=MemoryStore())), tuple[str, ...])
 
 
-async def tasks(client: Client) -> None:
+async def tasks(client: Client, order: TaskRequest) -> None:
     assert_type(await client.tasks.get("t1"), Task)
+    assert_type(await client.tasks.cancel("t1"), Task)
+    assert_type(await client.tasks.list(contract_id="c1"), tuple[Task, ...])
+    async for task in client.tasks.list():
+        assert_type(task.incidence_angle, AngleRange | None)
+    assert_type((await client.tasks.scene("t1")).imaging_time, Interval | None)
+    price = client.tasks.price(contract_id="c1", imaging_mode="SPOTLIGHT", point_of_interest=(60.0, 24.0))
+    assert_type(await price, Price)
+    assert_type(await client.tasks.feasibility([order]), tuple[Feasibility, ...])
+
+
+async def contracts(client: Client) -> None:
+    assert_type(await client.contracts.list(), tuple[Contract, ...])
+    assert_type((await client.contracts.get("c1")).sla, Allowance | None)
+
+
+def assets(product: Product) -> None:
+    assert_type(product.data_asset, ProductAsset | None)
+    assert_type(product.thumbnail, ProductAsset | None)
+
+
+async def waits(client: Client) -> None:
+    assert_type(await client.await_task("t1"), Task)
+    assert_type(await client.await_task("t1", {TaskStatus.DONE, "ARCHIVED"}, poll=PollPolicy()), Task)
+    following = client.await_task("t1", "ACTIVE")
+    async for task in following:
+        assert_type(task, Task)
+    assert_type(following.latest, Task | None)
+    assert_type(await client.await_products("t1"), tuple[Product, ...])
+    waiting = client.await_products("t1", [ProductType.GRD, "SLC"])
+    async for update in waiting:
+        assert_type(update, ProductUpdate)
+        assert_type(update.fresh, tuple[Product, ...])
+        assert_type(update.missing, frozenset[ProductType | str])
+    assert_type(waiting.latest, ProductUpdate | None)
 
 
 async def what_is_pending_is_a_coroutine(client: Client) -> None:
