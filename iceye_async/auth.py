@@ -240,7 +240,7 @@ def checked(token: object) -> Token:
 class Bearer:
     """The client's token: got when first needed, renewed early, by one request however many callers wait for it."""
 
-    def __init__(self, get: Callable[[str | None], Awaitable[Token]], clock: Clock, watch: Watch) -> None:
+    def __init__(self, get: Callable[[Token | None], Awaitable[Token]], clock: Clock, watch: Watch) -> None:
         self._get = get
         self._clock = clock
         self._watch = watch
@@ -327,7 +327,7 @@ class Bearer:
 
     async def _renew(self, stale: Token | None) -> Token:
         try:
-            token = await self._get(None if stale is None else stale.value)
+            token = await self._get(stale)
             now = self._clock.now()
             # A new object for each renewal, also where its source gave the same token again: who was refused with the
             # one before it sees that it was renewed meanwhile, and does not renew it once more.

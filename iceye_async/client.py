@@ -151,15 +151,18 @@ class Client:
         status that it is in at first counts as one, and the one waited for is the last. `until` is a status or several
         (strings or `TaskStatus`); None means FULFILLED or DONE, when products can be fetched.
 
-        Few requests are made: see `await_derivatives()`. A status that lasts for less than the pause between two looks
-        may not be seen.
+        Few requests are made: see `await_derivatives()`. So a change is noticed late where nothing hangs on it: up to
+        six hours where the imaging is far, and a status that lasts for less than a pause is not seen at all. ACTIVE
+        may lead straight to DONE: who waits for FULFILLED alone gets `TaskEnded` then.
 
         Raises `TaskEnded` as soon as none of `until` can come any more: the task was rejected, failed or was canceled,
         or has gone past it. Raises `TaskNotFound`, `PollTimeout`, and what else `await_derivatives()` does.
 
         Source: the API page "Get a task".
         """
-        wanted = (TaskStatus.FULFILLED, TaskStatus.DONE) if until is None else words(until, "until")
+        wanted: tuple[str, ...] = (TaskStatus.FULFILLED, TaskStatus.DONE)
+        if until is not None:
+            wanted = words(until, "until", "'FULFILLED' or 'DONE'")
         return TaskWait(self._session, task_id, wanted, self._policy(poll))
 
     def await_products(
@@ -194,8 +197,8 @@ class Client:
         types ends as soon as these are there.
 
         While the acquisition window is not open, or the planned imaging (which `client.tasks.scene()` tells) lies
-        ahead, the task is asked at most every few hours; in a window without a plan rarely; and after imaging as
-        `poll` says (the client's own policy where it is None).
+        ahead, the task alone is asked, after pauses of up to six hours; in a window without a plan looks are rare; and
+        after imaging they come as `poll` says (the client's own policy where it is None).
 
         Raises `TaskNotFound`; `TaskEnded` where the task was rejected, failed or was canceled;
         `DerivativesNotRequested` where they can never come; `PollTimeout` at the policy's deadline; `Forbidden` and

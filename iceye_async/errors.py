@@ -31,6 +31,8 @@ class IceyeError(Exception):
     transient: ClassVar[bool] = False
     given_up = False
     """Whether it was raised by something that had been repeated as often as it may be."""
+    undone = False
+    """Whether what was asked for was certainly not carried out, for there was no token to ask with."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -187,7 +189,7 @@ class PollTimeout(PollError, TimeoutError):
 
 
 class TaskEnded(PollError):
-    """The task is REJECTED, FAILED or CANCELED (`status`), so what was waited for can no longer come."""
+    """The task is in a `status` from which what was waited for can no longer come."""
 
     def __init__(self, message: str = "", *, task_id: str = "", latest: Any = None, status: str = "") -> None:
         super().__init__(message, task_id=task_id, latest=latest)

@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -276,10 +276,10 @@ class Session:
         """
         http = self.open()
         url = self.url(request)
-        token = self._bearer.fresh or await self._bearer.token(patience)
+        token = self._bearer.fresh or await self._undone(self._bearer.token(patience))
         reply = await self._exchange(http, request, url, token, patience, polling)
         if reply.status == 401:
-            renewed = await self._bearer.instead_of(token, patience)
+            renewed = await self._undone(self._bearer.instead_of(token, patience))
             if renewed.value != token.value:
                 token, reply = renewed, await self._exchange(http, request, url, renewed, patience, polling)
         if reply.status < 500 and reply.status != 429:
@@ -290,6 +290,14 @@ class Session:
             self._throttles = 0
             return reply
         raise self._refused(reply, request, token)
+
+    async def _undone(self, token: Awaitable[Token]) -> Token:
+        """The token; without one, the request that needs it is not carried out."""
+        try:
+            return await token
+        except IceyeError as error:
+            error.undone = True
+            raise
 
     def _refused(self, reply: Reply, request: Request, token: Token) -> IceyeError:
         error = replies.error(reply, request, (token.value,))
@@ -336,7 +344,8 @@ class Session:
             self._failed(error)
             if self._closed or http.closed:
                 whose = "the client" if self._closed else "http="
-                raise StateError(f"{request.method} {url.path}: {whose} was closed meanwhile") from None
+                perhaps = "" if request.repeatable else "; it may have been carried out all the same"
+                raise StateError(f"{request.method} {url.path}: {whose} was closed meanwhile{perhaps}") from None
             raise
         finally:
             self._slots.release()
@@ -414,12 +423,12 @@ class Session:
 
     # --- the token ---------------------------------------------------------------------------------------------
 
-    async def _new_token(self, stale: str | None) -> Token:
+    async def _new_token(self, stale: Token | None) -> Token:
         source = self._source
         if isinstance(source, ClientCredentials):
             token = await self._ask_for_token(source)
         else:
-            token = checked(await source.token(stale))
+            token = checked(await source.token(None if stale is None else stale.value))
         if self.listener is not None and not isinstance(source, FixedToken):
             self.listener.renewed(token.life)
         return token

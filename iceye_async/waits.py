@@ -10,11 +10,13 @@ import random
 from abc import abstractmethod
 from typing import ClassVar, TypeVar
 
-from .errors import ApiError, DecodeError, IceyeError, TransportError
+from .errors import ApiError, BadRequest, DecodeError, Forbidden, IceyeError, TransportError
 from .models import DerivativeSet, DerivativeUpdate, Product, ProductUpdate, Task
 from .pending import Pending
 from .protocol import polling, replies, requests
+from .protocol.links import clean, named
 from .protocol.paging import Book
+from .protocol.requests import Request
 from .protocol.waiting import (
     Ask,
     Complete,
@@ -47,7 +49,18 @@ _FAR = 3600.0
 class Waiting(Pending[R, U]):
     """A wait for something of one task."""
 
-    __slots__ = ("_end", "_noted", "_outline", "_policy", "_request", "_session", "_state", "_task_id", "_wanted")
+    __slots__ = (
+        "_book",
+        "_end",
+        "_noted",
+        "_outline",
+        "_policy",
+        "_request",
+        "_session",
+        "_state",
+        "_task_id",
+        "_wanted",
+    )
     goal: ClassVar[Goal]
 
     def __init__(self, session: Session, task_id: str, wanted: tuple[str, ...] | None, policy: PollPolicy) -> None:
@@ -59,12 +72,17 @@ class Waiting(Pending[R, U]):
         self._end: Exception | None = None
         self._noted = _NOTHING
         self._outline: replies.Outline | None = None
-        self._request = requests.look_for_derivatives(task_id)
+        self._book: Book | None = None
+        self._request = self._first_look()
         session.check()
         super().__init__()
 
     def __repr__(self) -> str:
         return f"<wait for the {self.goal.what} of task {self._task_id}: {self._so_far()}>"
+
+    def _first_look(self) -> Request:
+        """What is asked first, and over and over. Raises `UsageError` where it could never be asked."""
+        return requests.get_task(self._task_id)
 
     @abstractmethod
     def _so_far(self) -> str:
@@ -149,7 +167,8 @@ class Waiting(Pending[R, U]):
             return NoScene(self._kept(error))
 
     async def _ask_for_products(self, kind: str | None, patience: float) -> Products:
-        book = Book()
+        # Where a look was cancelled it goes on from the page that it had come to.
+        book = self._book = Book() if self._book is None else self._book
         try:
             while not book.over:
                 # That a list is not there yet is an answer; that the rest of one is not there, none.
@@ -158,10 +177,13 @@ class Waiting(Pending[R, U]):
                 if reply.status == 404:
                     break
                 book.add(replies.products(reply, self._task_id))
-        except IceyeError as error:
-            if not book.items and not endurable(error):
+        except (ApiError, DecodeError, TransportError) as error:
+            self._book = None
+            # What is refused for one type must not hide what another type, or an earlier page, has.
+            if not (book.items or endurable(error) or isinstance(error, BadRequest | Forbidden)):
                 raise
             return Products(kind, tuple(book.items), self._kept(error))
+        self._book = None
         return Products(kind, tuple(book.items), book.error)
 
 
@@ -177,7 +199,7 @@ class TaskWait(Waiting[Task, Task]):
         return None if self._state is None else self._state.latest
 
     def _so_far(self) -> str:
-        return "not seen yet" if self.latest is None else self.latest.status
+        return "not seen yet" if self.latest is None else clean(self.latest.status, 60)
 
     def _result(self) -> Task:
         assert self.latest is not None  # noqa: S101 - a wait that ended without an error saw it
@@ -189,6 +211,11 @@ class ProductWait(Waiting[tuple[Product, ...], ProductUpdate]):
 
     __slots__ = ()
     goal = Goal.PRODUCTS
+
+    def _first_look(self) -> Request:
+        for kind in self._wanted or ():
+            requests.look_for_products(self._task_id, kind, None)
+        return super()._first_look()
 
     @property
     def latest(self) -> ProductUpdate | None:
@@ -209,6 +236,9 @@ class DerivativeWait(Waiting[DerivativeSet, DerivativeUpdate]):
     __slots__ = ()
     goal = Goal.DERIVATIVES
 
+    def _first_look(self) -> Request:
+        return requests.look_for_derivatives(self._task_id)
+
     @property
     def latest(self) -> DerivativeUpdate | None:
         """The last update, or None where nothing was ever listed."""
@@ -225,4 +255,4 @@ class DerivativeWait(Waiting[DerivativeSet, DerivativeUpdate]):
 def _ready_and_missing(update: ProductUpdate | DerivativeUpdate | None) -> str:
     if update is None:
         return "nothing listed yet"
-    return f"ready: {', '.join(sorted(update.ready))}; missing: {', '.join(sorted(update.missing))}"
+    return f"ready: {named(update.ready)}; missing: {named(update.missing)}"

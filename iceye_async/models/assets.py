@@ -68,10 +68,11 @@ _ENDINGS: Mapping[_Form, str] = {
 
 
 def data_asset(product: "Product") -> "ProductAsset | None":
-    about = _payload(product)
+    rasters = [*_of(product, _About.DATA, _Form.RASTER), *_of(product, _payload(product), _Form.RASTER)]
     return _first(
-        (asset for key, asset in product.assets.items() if _about(key, asset) is about and "data" in asset.roles),
-        _of(product, about, _Form.RASTER),
+        (asset for asset in rasters if "data" in asset.roles),
+        rasters,
+        (asset for asset in product.assets.values() if "data" in asset.roles),
     )
 
 

@@ -36,13 +36,13 @@ class Price:
 
     amount: int
     currency: str
-    """Its ISO 4217 code."""
+    """As the service has it; elsewhere it uses ISO 4217 codes."""
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
 
 
 @frozen(kw_only=True)
 class Feasibility:
-    """Whether a task could be carried out. The one documented `result` is FEASIBLE; others come as they are."""
+    """Whether a task could be carried out. The one `result` that is known is FEASIBLE; others come as they are."""
 
     result: str
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)

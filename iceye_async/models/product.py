@@ -106,7 +106,9 @@ class ProductUpdate(Collection[Product]):
 
     `products` is everything the service listed so far; `fresh` holds the wanted products that became available since
     the previous update, each exactly once per wait; `ready` and `missing` split the wanted types (where no types were
-    named: all types listed so far); `complete` is true on the last update of a wait that got everything.
+    named: all types listed so far); `complete` is true on the last update of a wait that got everything. A product that
+    came as a type may call itself another (`product_type`), as the documented GRD-COG does: what counts is what was
+    asked.
     """
 
     products: tuple[Product, ...]

@@ -23,6 +23,7 @@ from ..errors import DerivativesNotRequested, IceyeError
 from ..models import Derivative, DerivativeSet, DerivativeType, DerivativeUpdate, ProductType, Task
 from ..models.offer import UNSUPPORTED_MODES
 from .lifecycle import IMAGED
+from .links import named
 from .waiting import (
     COMPLETE,
     WAIT,
@@ -176,7 +177,7 @@ def unrequested(task: Task, state: PollState) -> DerivativesNotRequested | None:
 
 
 def _not_requested(state: PollState, never: frozenset[str], why: str) -> DerivativesNotRequested:
-    what = ", ".join(sorted(never)) or "derivatives"
+    what = named(never) or "derivatives"
     if never.difference(DerivativeType):
         why += f" (the documented types are {', '.join(DerivativeType)})"
     return DerivativesNotRequested(

@@ -3,10 +3,10 @@
     the task is                                  then
     in a status that is waited for               complete
     in one that leads to none of them, or ended  TaskEnded
-    FULFILLED, DONE, or in an unknown status     ask for what is waited for
+    FULFILLED, DONE, or in an unknown status     ask for what is waited for (not before its window)
     RECEIVED, before its window                  the task again after 20 min, 40 min ...: it is decided within 20 min
     ACTIVE, not imaged yet                       its scene, for the planned imaging; nothing can exist before that
-    ... before its window or its imaging         the task again, at most 6 h later
+    ... before its window or its imaging         the task again, at most 6 h later (2 h, once the window is open)
     ... after its window has opened              look rarely: between imaging and products lies an hour at the median
     ... after its planned imaging                look as the policy says
 
@@ -30,15 +30,18 @@ from .waiting import (
     SceneSeen,
     TaskSeen,
     at_once,
+    beyond_deadline,
     floor_of,
-    is_beyond,
     is_over,
-    timed_out,
     wait,
 )
 
 _LONGEST_BLIND = 6 * 3600.0
 """The longest pause before a task is imaged: one that ends early is noticed within it."""
+_LONGEST_IN_WINDOW = 2 * 3600.0
+"""The longest pause in an open window: a plan that is moved forward is noticed within it."""
+_SLACK = 3600.0
+"""Seconds by which a plan may lie beside its window, for clocks and rounding."""
 _DECISION = 20 * 60.0
 """A RECEIVED task is decided "within about 20 minutes" (API page "Get a task")."""
 _RESOLUTION = 1.0
@@ -59,6 +62,7 @@ def task_seen(state: PollState, heard: TaskSeen, now: float, roll: float) -> Adv
         status=task.status,
         quiet=0 if changed else state.quiet,
         opens=now + task.acquisition_window.start.timestamp() - heard.wall,
+        closes=now + task.acquisition_window.end.timestamp() - heard.wall,
     )
     if state.goal is Goal.TASK:
         state = state._replace(latest=task)
@@ -68,7 +72,8 @@ def task_seen(state: PollState, heard: TaskSeen, now: float, roll: float) -> Adv
     error = _never_coming(state, task)
     if error is not None:
         return state, update, Ended(error)
-    if state.goal is Goal.PRODUCTS and (task.status in IMAGED or task.status not in GOES_TO):
+    imaged = task.status in IMAGED or (task.status not in GOES_TO and now >= state.opens)
+    if state.goal is Goal.PRODUCTS and imaged:
         # Whether setbacks are over is told by the lists, not by the task before them.
         return at_once(state, now, Ask.PRODUCTS)
     state, _, step = _not_there_yet(state._replace(setbacks=0, last_setback=None), now, roll)
@@ -86,7 +91,8 @@ def _never_coming(state: PollState, task: Task) -> IceyeError | None:
         lacking = " or ".join(sorted(_wanted(state)))
         unknown = _wanted(state).difference(TaskStatus)
         known = f" (the documented statuses are {', '.join(TaskStatus)})" if unknown else ""
-        what = f"it can no longer be {lacking}{known}"
+        passed = "; until=None waits for whichever of FULFILLED and DONE comes" if task.status in IMAGED else ""
+        what = f"it can no longer be {lacking}{known}{passed}"
     elif task.status in ENDED:
         what = f"its {state.goal.what} can no longer come"
     elif state.goal is Goal.DERIVATIVES:
@@ -110,6 +116,9 @@ def scene_seen(state: PollState, heard: SceneSeen, now: float, roll: float) -> A
     if planned is None:
         return _ahead(_without_plan(state, now), now, roll)
     imaging = now + planned.start.timestamp() - heard.wall
+    if not state.opens - _SLACK <= imaging <= state.closes + _SLACK:
+        # No time of this task. Believed, it would be worse than none.
+        return _ahead(_without_plan(state, now), now, roll)
     if imaging > now:
         state = state._replace(imaging=imaging, scenes=0, scene_due=now)
     else:
@@ -118,9 +127,9 @@ def scene_seen(state: PollState, heard: SceneSeen, now: float, roll: float) -> A
 
 
 def no_scene(state: PollState, heard: NoScene, now: float, roll: float) -> Advance:
-    if is_beyond(state, heard.error, now):
-        state = state._replace(last_setback=heard.error)
-        return state, None, Ended(timed_out(state))
+    error = beyond_deadline(state, heard.error, now)
+    if error is not None:
+        return state, None, Ended(error)
     # What was planned may still be so, where the service only fails.
     imaging = state.imaging
     state = _without_plan(state, now)
@@ -142,19 +151,21 @@ def _ahead(state: PollState, now: float, roll: float) -> Advance:
     ahead = max(state.opens, state.imaging) - now
     if ahead > 0:
         # Until then only the task is asked: it may end early.
-        longest = _longest_pause(state, ahead)
+        longest = _longest_pause(state, now, ahead)
         ask = Ask.TASK if ahead > longest else state.goal.first
-        return wait(state._replace(ask=ask, quiet=state.quiet + 1), now, max(min(ahead, longest), _RESOLUTION))
+        shortest = max(_RESOLUTION, state.policy.first)
+        return wait(state._replace(ask=ask, quiet=state.quiet + 1), now, max(min(ahead, longest), shortest))
     planned = state.imaging > -inf
     return _pause(state, now, roll, 1 if planned and state.goal is not Goal.DERIVATIVES else SLOWER)
 
 
-def _longest_pause(state: PollState, ahead: float) -> float:
+def _longest_pause(state: PollState, now: float, ahead: float) -> float:
     if state.status == TaskStatus.RECEIVED:
         return min(_DECISION * 2.0 ** min(state.quiet, 10), _LONGEST_BLIND)
     if state.imaging > -inf:
         # A plan may change, and the nearer it is the sooner that must be known.
-        return ahead if ahead <= _NEAR else min(ahead / 2, _LONGEST_BLIND)
+        longest = _LONGEST_BLIND if now < state.opens else _LONGEST_IN_WINDOW
+        return ahead if ahead <= _NEAR else min(ahead / 2, longest)
     return _LONGEST_BLIND
 
 

@@ -7,6 +7,7 @@ URLs"). A link is a secret for that hour, so it is never shown with its query.
 import hashlib
 import ipaddress
 import re
+from collections.abc import Iterable
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 from urllib.parse import unquote, urlsplit
@@ -25,6 +26,7 @@ _HASHED = r"-[0-9a-f]{10}(\.[A-Za-z0-9]{1,8})?$"
 _RESERVED = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)"
 # A link, and what may be the rest of its query, where a space or a quote tore it: words with what only queries hold.
 _LINK = r"""((?i:https?)://[^\s"'<>]+)((?:[\s"'<>]+(?!(?i:https?)://)[^\s"'<>=&~]*[=&~][^\s"'<>]*)*)"""
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
 _HOST = r"[A-Za-z0-9.:-]+"
 _WORD = r"""[^\s"'<>]+"""
 _SIGNED = r"""(?i)(?<![\w-])([\w-]*(?:signature|credential|token|policy|secret))=[^\s"'<>&]+"""
@@ -50,6 +52,17 @@ def mask_text(text: str) -> str:
     """The text with every link in it masked, and what signs one wherever it stands."""
     text = re.sub(_WORD, _without_query, re.sub(_LINK, _masked, text))
     return re.sub(_SIGNED, r"\1=...", text)
+
+
+def clean(text: str, longest: int = 300) -> str:
+    """Text of the service, fit for a message: one line, no control characters, no signed link, not endless."""
+    text = re.sub(_CONTROL, " ", mask_text(text)).strip()
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def named(words: Iterable[str]) -> str:
+    """Words of the service or of the caller, sorted and fit for a message."""
+    return ", ".join(clean(word, 60) for word in sorted(words))
 
 
 def _masked(found: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..models import AngleRange, DerivativeType, ImagingMode, Interval, Position
 from ..models.offer import OFFERED, SUCCESSOR, SUPPORTED_MODES, UNSUPPORTED_MODES
 from .checks import whole
 
+_DOCUMENTED = frozenset[str]([*ImagingMode, *ProductType, *DerivativeType])
 _LONGEST_REFERENCE = 256
 _ANGLES = (10, 45)
 _LONGEST_IMAGING = 180
@@ -26,7 +28,7 @@ _LONGEST_IMAGING = 180
 _PACKAGE = __name__.partition(".")[0]
 
 
-def words(given: Iterable[str], name: str) -> tuple[str, ...]:
+def words(given: Iterable[str], name: str, such_as: str = "'DC_VESSELS' or 'GRD'") -> tuple[str, ...]:
     """The strings of a collection, each once, in order. A bare string is one of them."""
     if not isinstance(given, Iterable):
         raise UsageError(f"{name} is a string, or a collection of strings, not {type(given).__name__}")
@@ -35,8 +37,8 @@ def words(given: Iterable[str], name: str) -> tuple[str, ...]:
         raise UsageError(f"{name} is empty; leave it out instead")
     for word in found:
         if not isinstance(word, str) or not word.strip():
-            raise UsageError(f"{name} holds {word!r}; each is a string such as 'DC_VESSELS' or 'GRD'")
-    return tuple(dict.fromkeys(str(word) for word in found))
+            raise UsageError(f"{name} holds {word!r}; each is a string such as {such_as}")
+    return tuple(dict.fromkeys(text(word, name) for word in found))
 
 
 def text(given: str, name: str) -> str:
@@ -91,7 +93,8 @@ def _angles(given: tuple[float, float], name: str) -> AngleRange:
 
 
 def _pair(given: Any, name: str, what: str) -> tuple[Any, Any]:
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable) or len(pair := tuple(given)) != 2:
+    unordered = isinstance(given, str | Mapping | AbstractSet) or not isinstance(given, Iterable)
+    if unordered or len(pair := tuple(given)) != 2:
         raise UsageError(f"{name} is {what}, not {given!r}")
     return pair
 
@@ -240,8 +243,12 @@ def _doubts(order: TaskRequest) -> Iterator[tuple[type[Warning], str]]:
         )
     if order.imaging_duration is not None and order.imaging_duration > _LONGEST_IMAGING:
         yield UserWarning, f"imaging_duration is above {_LONGEST_IMAGING} s, the most that is known to be allowed"
+    types = tuple(order.product_types or ())
+    for word in (order.imaging_mode, *types, *(order.derivative_product_types or ())):
+        if word not in _DOCUMENTED and word.upper() in _DOCUMENTED:
+            yield UserWarning, f"{word!r} is sent as it is; the documented spelling is {word.upper()!r}"
     offered = OFFERED.get(order.imaging_mode)
-    for kind in order.product_types or ():
+    for kind in types:
         if offered is not None and kind in frozenset(ProductType) - offered:
             yield UserWarning, f"no {kind} is known for imaging_mode {order.imaging_mode}"
         if kind in SUCCESSOR and (kind != ProductType.GRD or order.derivative_product_types is None):

@@ -35,7 +35,8 @@ class Book:
             self.over = True
             self.error = unreadable(self._flaws) if self._flaws else None
         elif page.cursor in self._seen or len(self._seen) >= _MOST_PAGES:
-            what = "again" if page.cursor in self._seen else f"after {_MOST_PAGES} pages"
-            message = f"the service gave a cursor {what}, so this list has no end; the items so far are on .latest"
+            again = "the service gave a cursor again, so this list has no end"
+            what = again if page.cursor in self._seen else f"this list goes on after {_MOST_PAGES} pages"
+            message = f"{what}; the items so far are on .latest"
             self.over = True
             self.error = PaginationLoop(message, where=("$.cursor", *(flaw.path for flaw in self._flaws)))

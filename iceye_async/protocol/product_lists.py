@@ -13,11 +13,12 @@ A named type is asked at its own path, and what comes counts as that type: the d
 itself GRD. The task is asked before the lists, so that what it says of being DONE was true before they were read.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from ..errors import ProductsNotRequested
 from ..models import Product, ProductType, ProductUpdate, TaskStatus
-from .waiting import COMPLETE, Advance, Ask, Ended, PollState, Products, at_once, setback, wait
+from .links import named
+from .waiting import COMPLETE, Advance, Ask, Ended, PollState, Products, at_once, endurable, setback, wait
 
 _Key = tuple[str | None, str]
 _FORGOT = "the service forgot products that it had listed"
@@ -37,7 +38,9 @@ def listed(state: PollState, heard: Products, now: float, roll: float) -> Advanc
     if update.complete:
         return state, update, COMPLETE
     told = update if update.fresh else None
-    if heard.unread is not None:
+    refusal = heard.unread if heard.unread is not None and not endurable(heard.unread) else state.refusal
+    state = state._replace(refusal=refusal)
+    if heard.unread is not None and endurable(heard.unread):
         # What the service cannot say must not hide what it can: it is asked last in the next round.
         state = state._replace(turn=(*state.turn, heard.kind))
         state, _, step = setback(state, heard.unread, now, roll, state.quiet)
@@ -45,6 +48,8 @@ def listed(state: PollState, heard: Products, now: float, roll: float) -> Advanc
     if state.turn:
         state, _, step = at_once(state, now, Ask.PRODUCTS)
         return state, told, step
+    if refusal is not None:
+        return state, told, Ended(refusal)
     error = _never_coming(state)
     if error is not None:
         return state, told, Ended(error)
@@ -109,22 +114,18 @@ def _never_coming(state: PollState) -> ProductsNotRequested | None:
     if state.wanted is None:
         return None if state.found else _not_requested(state, frozenset(), "lists none")
     never = state.wanted - state.ready - {kind for kind, _ in state.found}
-    return _not_requested(state, never, f"has no {_listing(never)}") if never else None
+    return _not_requested(state, never, f"has no {named(never)}") if never else None
 
 
 def _not_requested(state: PollState, never: frozenset[str], why: str) -> ProductsNotRequested:
-    known = f" (the documented types are {_listing(ProductType)})" if never.difference(ProductType) else ""
+    known = f" (the documented types are {named(ProductType)})" if never.difference(ProductType) else ""
     return ProductsNotRequested(
-        f"task {state.task_id}: {_listing(never) or 'products'} will not come: it is DONE, and {why}{known}; what "
+        f"task {state.task_id}: {named(never) or 'products'} will not come: it is DONE, and {why}{known}; what "
         "a contract does not bring by itself comes only if it is listed in product_types when a task is created",
         task_id=state.task_id,
         latest=state.latest,
         types=never,
     )
-
-
-def _listing(types: Iterable[str]) -> str:
-    return ", ".join(sorted(types))
 
 
 def oddity(before: PollState, heard: Products, after: PollState) -> str | None:

@@ -26,7 +26,7 @@ from ..errors import (
 from ..models import Contract, Derivative, DerivativeSet, Feasibility, Price, Scene, Task
 from ..models.offer import SUPPORTED_MODES
 from . import wire
-from .links import mask_text
+from .links import clean
 from .requests import Request
 from .waiting import Heard, Listing, Nothing, Renewed
 
@@ -49,7 +49,6 @@ _BY_CODE: Mapping[str, str] = {
     "INCOMPATIBLE_IMAGING_MODE_FOR_DERIVATIVES": f"derivatives come only with {', '.join(sorted(SUPPORTED_MODES))}",
 }
 _REQUEST_ID = ("x-request-id", "x-correlation-id", "x-amzn-requestid", "x-amz-request-id", "x-amz-cf-id")
-_CONTROL = r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
 
 
 class Reply(NamedTuple):
@@ -140,7 +139,7 @@ def contract(reply: Reply) -> Contract:
 
 
 def feasibility(reply: Reply) -> tuple[Feasibility, ...]:
-    """Whether each of some tasks could be carried out."""
+    """Whether some tasks could be carried out."""
     return _read(reply, wire.feasibility)
 
 
@@ -194,7 +193,7 @@ def error(
     said = {name: _first(body, keys, secrets) for name, keys in _FIELDS.items()}
     said["reference"] = _reference(body, secrets)
     refusal = _kind(status, request)
-    advice = _next_step(status, refusal, said["code"]) if next_step is None else next_step
+    advice = _next_step(status, refusal, said["code"], request) if next_step is None else next_step
     why = "; ".join(filter(None, (said["code"], said["title"], said["detail"], advice)))
     facts: dict[str, Any] = {**said, **_facts(reply, secrets)}
     return refusal(f"{_asked(request)}: {status}{why and ': '}{why}", status=status, **facts)
@@ -215,13 +214,15 @@ def _kind(status: int, request: Request) -> type[ApiError]:
     return _BY_STATUS.get(status, ApiError)
 
 
-def _next_step(status: int, kind: type[ApiError], code: str | None) -> str:
+def _next_step(status: int, kind: type[ApiError], code: str | None, request: Request) -> str:
     if status == 400:
         return _BY_CODE.get(code or "", "")
     if kind is TaskNotFound:
         return "no such task, or none that these credentials may see"
-    if status == 404:
+    if status == 404 and request.path.startswith("/api/tasking/v2/tasks/"):
         return "not there, or not there yet; client.tasks.get() tells whether the task exists and how far it is"
+    if status == 404:
+        return "not there, or not for these credentials; client.contracts.list() has the contracts that are"
     if 300 <= status < 400:
         return "redirects are not followed, they would carry the token elsewhere; check base_url"
     return _NEXT_STEP.get(status, "")
@@ -261,12 +262,6 @@ def _without(secrets: Iterable[str], text: str) -> str:
     for secret in secrets:
         text = text.replace(secret, "...")
     return text
-
-
-def clean(text: str, longest: int = 300) -> str:
-    """Text of the service, fit for a message: one line, no control characters, no signed link, not endless."""
-    text = re.sub(_CONTROL, " ", mask_text(text)).strip()
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def request_id(headers: Any, secrets: Iterable[str] = ()) -> str | None:

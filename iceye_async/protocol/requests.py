@@ -135,8 +135,8 @@ def get_price(
     query = {
         "contractID": text(contract_id, "contract_id"),
         "imagingMode": text(imaging_mode, "imaging_mode"),
-        "pointOfInterest[lat]": lat,
-        "pointOfInterest[lon]": lon,
+        "pointOfInterest[lat]": _degrees(lat),
+        "pointOfInterest[lon]": _degrees(lon),
         **{name: None if given is None else text(given, name) for name, given in chosen.items()},
     }
     return Request("GET", _PRICE + _query(query))
@@ -144,9 +144,14 @@ def get_price(
 
 def check_feasibility(orders: Iterable[TaskRequest]) -> Request:
     """It books nothing, so it may be repeated; and it takes its time."""
-    found = (orders,) if isinstance(orders, TaskRequest) else tuple(orders) if isinstance(orders, Iterable) else ()
-    if not found or not all(isinstance(order, TaskRequest) for order in found):
-        raise UsageError("feasibility takes TaskRequests: a list of at least one")
+    if not isinstance(orders, Iterable | TaskRequest):
+        raise UsageError(f"feasibility takes TaskRequests, not {type(orders).__name__}")
+    found = (orders,) if isinstance(orders, TaskRequest) else tuple(orders)
+    if not found:
+        raise UsageError("feasibility takes TaskRequests, at least one")
+    for order in found:
+        if not isinstance(order, TaskRequest):
+            raise UsageError(f"feasibility takes TaskRequests, and there is a {type(order).__name__} among them")
     return Request("POST", _FEASIBILITY, body=[wire.order(order) for order in found], slow=True)
 
 
@@ -156,6 +161,11 @@ def list_contracts(cursor: str | None = None) -> Request:
 
 def get_contract(contract_id: str) -> Request:
     return Request("GET", f"{_CONTRACTS}/{_segment(contract_id, 'a contract id')}")
+
+
+def _degrees(given: float) -> str:
+    """Without an exponent, to a tenth of a millimetre."""
+    return f"{given:.9f}".rstrip("0").rstrip(".")
 
 
 def _query(parameters: Mapping[str, object]) -> str:
@@ -171,14 +181,14 @@ def _task(task_id: str, tail: str = "") -> str:
     return f"{_TASKS}/{_segment(task_id, 'a task id')}{tail}"
 
 
-def _segment(text: Any, name: str) -> str:
-    if not isinstance(text, str):
-        hint = ", its .id would be one" if hasattr(text, "id") else ""
-        raise UsageError(f"{name} is a string, not {type(text).__name__}{hint}")
+def _segment(given: Any, name: str) -> str:
+    if not isinstance(given, str):
+        hint = ", its .id would be one" if hasattr(given, "id") else ""
+        raise UsageError(f"{name} is a string, not {type(given).__name__}{hint}")
     # Servers and proxies resolve dot segments even when percent-encoded, so these would be another path.
-    if not text.strip() or text in {".", ".."} or len(text) > 512:
-        raise UsageError(f"{text[:40]!r} cannot be {name}")
+    if not given.strip() or given in {".", ".."} or len(given) > 512:
+        raise UsageError(f"{given[:40]!r} cannot be {name}")
     try:
-        return quote(text, safe="")
+        return quote(given, safe="")
     except UnicodeEncodeError:
-        raise UsageError(f"{text[:40]!r} cannot be {name}") from None
+        raise UsageError(f"{given[:40]!r} cannot be {name}") from None

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from attrs import field, frozen
 
-from ..errors import DecodeError, IceyeError, NotFound, PollTimeout, RateLimited, TaskNotFound
+from ..errors import DecodeError, IceyeError, NotFound, PaginationLoop, PollTimeout, RateLimited, TaskNotFound
 from ..models import Derivative, DerivativeUpdate, Product, ProductUpdate, Scene, Task
 from .checks import number, validator, whole
+from .links import clean, named
 
 
 @frozen(kw_only=True)
@@ -170,6 +171,7 @@ class PollState(NamedTuple):
     """When the task may be asked again."""
     opens: float = -inf
     """When the acquisition window opens."""
+    closes: float = inf
     imaging: float = -inf
     """When the picture is planned, or was taken; minus infinity where nobody knows."""
     scene_due: float = -inf
@@ -180,6 +182,8 @@ class PollState(NamedTuple):
     """The products listed so far, by the type they count as, and id."""
     turn: tuple[str | None, ...] = ()
     """The types whose lists are to be asked in this round."""
+    refusal: IceyeError | None = None
+    """What ends the wait once the others of this round have been asked."""
 
 
 class Wait:
@@ -226,7 +230,7 @@ def is_over(state: PollState, now: float) -> bool:
 
 def endurable(error: IceyeError) -> bool:
     """Whether a later look may mend it."""
-    return error.transient or isinstance(error, DecodeError | NotFound)
+    return error.transient or (isinstance(error, NotFound | DecodeError) and not isinstance(error, PaginationLoop))
 
 
 def setback(state: PollState, error: IceyeError, now: float, roll: float, quiet: int) -> Advance:
@@ -247,8 +251,9 @@ def setback(state: PollState, error: IceyeError, now: float, roll: float, quiet:
     )
     if state.setbacks > state.policy.setbacks or not endurable(error):
         return state, None, Ended(error)
-    if is_beyond(state, error, now):
-        return state, None, Ended(timed_out(state))
+    late = beyond_deadline(state, error, now)
+    if late is not None:
+        return state, None, Ended(late)
     pause = state.policy.pause(row, roll)
     chance = pause - state.policy.pause(row)
     return wait(state, now, max(pause, floor_of(error) + chance))
@@ -259,17 +264,21 @@ def floor_of(error: IceyeError) -> float:
     return getattr(error, "retry_after", None) or 0.0
 
 
-def is_beyond(state: PollState, error: IceyeError, now: float) -> bool:
-    """Whether the service wants to be left alone until after the deadline."""
+def beyond_deadline(state: PollState, error: IceyeError, now: float) -> PollTimeout | None:
+    """The error of a wait that the service wants to be left alone by until after its deadline."""
     floor = floor_of(error)
-    return floor > 0 and state.deadline is not None and now + floor > state.deadline
+    if floor == 0 or state.deadline is None or now + floor <= state.deadline:
+        return None
+    why = f"and the service wants to be left alone for {floor:.0f} s, beyond the deadline"
+    return timed_out(state._replace(last_setback=error), why)
 
 
-def timed_out(state: PollState) -> PollTimeout:
-    """The error of a wait whose deadline has passed, with what had arrived."""
+def timed_out(state: PollState, why: str | None = None) -> PollTimeout:
+    """The error of a wait whose deadline has passed (or will, and this is why), with what had arrived."""
+    when = f"after {state.policy.timeout:g} s" if why is None else why
     parts = [
-        f"task {state.task_id}: {_lacking(state)} after {state.policy.timeout:g} s",
-        "" if state.status is None else f"the task is {state.status}",
+        f"task {state.task_id}: {_lacking(state)} {when}",
+        "" if state.status is None else f"the task is {clean(state.status, 60)}",
         "what had arrived is on .latest; wait again to go on",
     ]
     error = PollTimeout("; ".join(filter(None, parts)), task_id=state.task_id, latest=state.latest)
@@ -280,5 +289,5 @@ def timed_out(state: PollState) -> PollTimeout:
 def _lacking(state: PollState) -> str:
     if state.goal is Goal.TASK:
         return f"not {' or '.join(sorted(state.wanted or ()))}"
-    missing = sorted(state.latest.missing if state.latest is not None else state.wanted or ())
-    return f"{', '.join(missing) or state.goal.what} not there"
+    missing = state.latest.missing if state.latest is not None else state.wanted or ()
+    return f"{named(missing) or state.goal.what} not there"

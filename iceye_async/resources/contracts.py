@@ -15,7 +15,10 @@ class Contracts:
         self._session = session
 
     def list(self) -> Pages[Contract]:
-        """The contracts that these credentials may see: await it for all, iterate it for one after the other."""
+        """The contracts that these credentials may see: await it for all, iterate it for one after the other.
+
+        Raises `PaginationLoop` where the list has no end.
+        """
         return Pages(self._session, requests.list_contracts, partial(replies.page, model=Contract))
 
     async def get(self, contract_id: str) -> Contract:

@@ -4,7 +4,7 @@ Sources: the API pages "Create a task", "Get a task", "List tasks", "Cancel a ta
 feasibility" and "Pricing model".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ class Tasks:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def create(
+    def create(
         self,
         *,
         contract_id: str,
@@ -44,7 +44,7 @@ class Tasks:
         eula: str | None = None,
         notifications: Mapping[str, Any] | None = None,
         deliveries: Iterable[Mapping[str, Any]] | None = None,
-    ) -> Task:
+    ) -> Coroutine[Any, Any, Task]:
         """The task, as the service took it. This books a picture, and may cost money.
 
         What each argument means, what is refused before anything is sent (`UsageError`) and what is warned about is
@@ -54,7 +54,8 @@ class Tasks:
 
         It is sent again only where it certainly was not carried out (not sent, 401, 429). After any other lost or
         unreadable answer the task may have been booked: the `TransportError`, `ServerError` or `DecodeError` says so,
-        and how to find it. A `reference` of its own makes that easy.
+        and how to find it. A `reference` of its own makes that easy. So it is where the caller gives up meanwhile (a
+        cancellation, a time-out); no error can tell then.
 
         Source: the API page "Create a task".
         """
@@ -77,7 +78,8 @@ class Tasks:
             notifications=notifications,
             deliveries=deliveries,
         )
-        return await self._once(requests.create_task(order), self._perhaps_booked(order))
+        began = self._session.clock.now()
+        return self._once(requests.create_task(order), lambda: self._perhaps_booked(order, began))
 
     async def get(self, task_id: str) -> Task:
         """The task as it is now. Raises `TaskNotFound` where there is none with this id."""
@@ -93,28 +95,31 @@ class Tasks:
         """The tasks that these credentials may see: await it for all, iterate it for one after the other.
 
         The times are aware datetimes. There is no filter by status, and no order is documented. The items of a list
-        have no `notifications` and no `deliveries`. Source: the API page "List tasks".
+        have no `notifications` and no `deliveries`. Raises `UsageError` for a filter that can find nothing,
+        and `PaginationLoop` where the list has no end. Source: the API page "List tasks".
         """
         ask = partial(requests.list_tasks, contract_id, created_after, created_before)
         ask()
         return Pages(self._session, ask, partial(replies.page, model=Task))
 
     async def cancel(self, task_id: str) -> Task:
-        """The task, CANCELED. It can be canceled while it is RECEIVED or ACTIVE, and later the nearer its window is.
+        """The task, CANCELED. It can be canceled while it is RECEIVED or ACTIVE.
 
-        Canceling may cost: nothing until 72 h before the acquisition window opens, then 10 % (until 48 h), 20 % (until
-        24 h), and all of it. What the service answers in another status is not published: it comes as an `ApiError`
-        with its `code`. Raises `TaskNotFound` where there is none with this id.
+        Canceling may cost, as the product specification (3.6) has it: nothing until 72 h before the acquisition window
+        opens, then 10 % (until 48 h), 20 % (until 24 h), and all of it. What the service answers in another status is
+        not published: it comes as an `ApiError` with its `code`. Raises `TaskNotFound` where there is none with this
+        id.
 
         Like `create()` it is sent again only where it certainly was not carried out. Source: the API page "Cancel a
         task".
         """
-        advice = "the task may have been canceled all the same; client.tasks.get() tells"
-        return await self._once(requests.cancel_task(task_id), advice)
+        request = requests.cancel_task(task_id)
+        return await self._once(request, lambda: "it may be canceled all the same; client.tasks.get() tells")
 
     async def scene(self, task_id: str) -> Scene:
         """When and how the picture is planned (ACTIVE; the plan may change) or was taken (FULFILLED, DONE).
 
+        Times are aware, durations in seconds, angles in degrees. Of this call nothing but its fields is public.
         Raises `NotFound` where there is no such task, or no plan yet or any more; `client.tasks.get()` tells which.
         """
         return await self._session.call(requests.get_scene(task_id), partial(replies.scene, task_id=task_id))
@@ -132,7 +137,9 @@ class Tasks:
     ) -> Price:
         """What a task would cost under a contract that has a pricing plan; nothing is booked.
 
-        The arguments are those of `create()`. The specification wants all of them; what is left out is not sent.
+        The arguments are those of `create()`. The specification wants all of them; what is left out is not sent. In
+        which unit the amount is is not documented for this call, nor what a contract without a pricing plan answers: an
+        `ApiError` with its `code` may come. Source: the API page "Pricing model".
         """
         request = requests.get_price(
             contract_id=contract_id,
@@ -146,25 +153,27 @@ class Tasks:
         return await self._session.call(request, replies.price)
 
     async def feasibility(self, orders: Iterable[TaskRequest]) -> tuple[Feasibility, ...]:
-        """Whether each of these could be carried out, in their order; nothing is booked.
+        """Whether these could be carried out, as the service lists it; nothing is booked.
 
+        That there is one answer for each, in their order, is what the samples suggest; it is not documented.
         It may take two minutes, whatever the client's `timeout` is. Where the contract has a pricing plan, the budget
         is checked too. Source: the API page "Check feasibility".
         """
         return await self._session.call(requests.check_feasibility(orders), replies.feasibility)
 
-    async def _once(self, request: Request, advice: str) -> Task:
+    async def _once(self, request: Request, advice: Callable[[], str]) -> Task:
         """What must not be done twice: where it is not certain whether it was done, the error says what to do."""
         try:
             return await self._session.call(request, replies.task)
         except (TransportError, ServerError, DecodeError) as error:
-            if not isinstance(error, TransportError) or error.sent:
-                error.args = (f"{error}; {advice}",)
+            if not error.undone and (not isinstance(error, TransportError) or error.sent):
+                error.args = (f"{error}; {advice()}",)
             raise
 
-    def _perhaps_booked(self, order: TaskRequest) -> str:
-        # A clock that is a minute off must not hide the task.
-        since = datetime.fromtimestamp(self._session.wall() - 60, UTC).replace(microsecond=0)
+    def _perhaps_booked(self, order: TaskRequest, began: float) -> str:
+        # By the service's clock, where it said anything; and a clock that is a minute off must not hide the task.
+        wall = self._session.wall() - (self._session.clock.now() - began) - 60
+        since = datetime.fromtimestamp(wall, UTC).replace(microsecond=0)
         by = "give each task a reference of its own to tell them apart"
         if order.reference is not None:
             by = f"by its reference {order.reference!r}"

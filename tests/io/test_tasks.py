@@ -16,10 +16,12 @@ from iceye_async import (
     AngleRange,
     ApiError,
     BadRequest,
+    ClientCredentials,
     Contract,
     DecodeError,
     Feasibility,
     Forbidden,
+    IceyeError,
     ImagingMode,
     Interval,
     NotFound,
@@ -29,6 +31,7 @@ from iceye_async import (
     RetryPolicy,
     Scene,
     ServerError,
+    StateError,
     Task,
     TaskNotFound,
     TaskRequest,
@@ -1274,3 +1277,64 @@ async def test_what_a_contract_allows_may_have_no_default(connect, service):
         found = await told(connect, service, "contracts.get", document)
 
         assert (found.sla.allowed, found.sla.default) == (("SLA_8H",), None)
+
+
+# --- what was certainly not booked ------------------------------------------------------------------------------
+
+
+TOKEN_TROUBLE = {"503": (503, {}, b""), "html": (200, {}, b"<html>"), "gone": drop}
+
+
+@pytest.mark.parametrize("trouble", TOKEN_TROUBLE.values(), ids=TOKEN_TROUBLE)
+@pytest.mark.parametrize("refused", [False, True], ids=["the first token", "a token after a 401"])
+async def test_an_order_that_no_token_was_there_for_is_not_said_to_be_booked(connect, service, trouble, refused):
+    good = (200, {}, b'{"access_token": "c4n4ry-a", "expires_in": 3600}')
+    service.answers("/token", *([good] if refused else []), trouble)
+    service.answers(TASKS, (401, {}, b""))
+    client = connect(auth=ClientCredentials(f"{service.url}/token", "an-id", "c4n4ry"))
+
+    with pytest.raises(IceyeError) as caught:
+        await client.tasks.create(**ORDER)
+
+    assert "booked" not in str(caught.value)
+
+
+async def test_the_time_to_look_from_is_by_the_date_of_the_very_answer_that_was_lost(connect, service):
+    service.answers(TASKS, (500, {"Date": "Sun, 01 Mar 2026 12:00:00 GMT"}, b""))
+
+    with pytest.raises(ServerError) as caught:
+        await connect().tasks.create(**ORDER)
+
+    assert "2026-03-01T11:5" in str(caught.value)
+
+
+async def test_an_order_under_way_when_the_client_is_closed_may_have_been_carried_out(connect, service):
+    client = connect()
+
+    async def never(request):
+        await client.close()
+        return web.Response()
+
+    service.answers(TASKS, never)
+
+    with pytest.raises(StateError, match="it may have been carried out all the same"):
+        await client.tasks.create(**ORDER)
+
+
+WAYS = {
+    "create_task": asyncio.create_task,
+    "gather": asyncio.gather,
+    "wait_for": lambda order: asyncio.wait_for(order, 5),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_warning_points_at_the_line_of_the_caller_however_it_is_awaited(connect, service, way):
+    service.answers(TASKS, (201, {}, json.dumps(CANCELED).encode()))
+    client = connect()
+
+    with pytest.warns(FutureWarning) as caught:
+        order = client.tasks.create(**ORDER, product_types=["SLC"])
+    await WAYS[way](order)
+
+    assert [found.filename for found in caught] == [__file__]

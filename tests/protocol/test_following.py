@@ -227,17 +227,19 @@ def test_no_other_task_has_a_scene_worth_asking_for(goal, status):
 
 @each_goal
 @pytest.mark.parametrize(
-    ("imaging", "pause", "ask"),
+    ("opens", "imaging", "pause", "ask"),
     [
-        (40 * HOUR, 6 * HOUR, Ask.TASK),
-        (4 * HOUR, 2 * HOUR, Ask.TASK),
-        (21 * MINUTE, 10.5 * MINUTE, Ask.TASK),
-        (20 * MINUTE, 20 * MINUTE, None),
-        (30.0, 30.0, None),
+        (30 * HOUR, 40 * HOUR, 6 * HOUR, Ask.TASK),
+        (2 * HOUR, 4 * HOUR, 2 * HOUR, Ask.TASK),
+        (-HOUR, 14 * HOUR, 2 * HOUR, Ask.TASK),
+        (-HOUR, 3 * HOUR, 1.5 * HOUR, Ask.TASK),
+        (-HOUR, 21 * MINUTE, 10.5 * MINUTE, Ask.TASK),
+        (-HOUR, 20 * MINUTE, 20 * MINUTE, None),
+        (-HOUR, 30.0, 30.0, None),
     ],
 )
-def test_before_the_planned_imaging_the_task_alone_is_asked_ever_sooner(goal, imaging, pause, ask):
-    state, update, _ = last(start(goal), seen("ACTIVE"), plan(imaging))
+def test_before_the_planned_imaging_the_task_alone_is_asked_ever_sooner(goal, opens, imaging, pause, ask):
+    state, update, _ = last(start(goal), seen("ACTIVE", opens=opens), plan(imaging))
 
     assert (state.due, state.ask, update) == (pause, FIRST[goal] if ask is None else ask, None)
 
@@ -318,13 +320,31 @@ def test_what_a_scene_says_of_being_left_alone_binds_the_next_look(goal):
 
 
 @each_goal
-def test_a_scene_that_wants_to_be_left_alone_until_after_the_deadline_ends_the_wait(goal):
-    throttled = RateLimited("slow down", status=429, retry_after=900.0)
+@pytest.mark.parametrize("story", [[Setback], [seen("ACTIVE"), NoScene]], ids=["the first look", "the scene"])
+def test_who_wants_to_be_left_alone_until_after_the_deadline_ends_the_wait_and_it_says_why(goal, story):
+    throttled = ServerError("down", status=503, retry_after=900.0)
 
-    error = error_after(start(goal, policy=PollPolicy(timeout=600.0)), seen("ACTIVE"), NoScene(throttled))
+    *before, heard = story
+    error = error_after(start(goal, policy=PollPolicy(timeout=600.0)), *before, heard(throttled))
 
     assert isinstance(error, PollTimeout)
+    assert "the service wants to be left alone for 900 s, beyond the deadline" in str(error)
     assert error.__cause__ is throttled
+
+
+@each_goal
+@pytest.mark.parametrize("imaging", [-2.5 * HOUR, 24.5 * HOUR, -60 * DAY, 300 * DAY])
+def test_a_plan_outside_the_window_is_no_plan(goal, imaging):
+    state = last(start(goal), seen("ACTIVE"), plan(imaging))[0]
+
+    assert (state.imaging, state.scene_due) == (float("-inf"), HOUR)
+
+
+@pytest.mark.parametrize("types", [None, ("GRD",)])
+def test_a_task_in_an_unknown_status_has_no_products_before_its_window_opens(types):
+    state, _, _ = last(start(Goal.PRODUCTS, types), seen("SCHEDULED", opens=7 * DAY))
+
+    assert (state.ask, state.due) == (Ask.TASK, 6 * HOUR)
 
 
 @each_goal
@@ -335,14 +355,14 @@ def test_at_the_deadline_no_scene_is_asked_for(goal):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.floats(60.0, 13 * DAY), st.floats(60.0, 13 * DAY), st.sampled_from(list(Goal)))
-def test_however_a_plan_moves_no_pause_is_over_six_hours_or_beyond_the_imaging(first, second, goal):
+@given(st.floats(60.0, 23 * HOUR), st.floats(60.0, 23 * HOUR), st.sampled_from(list(Goal)))
+def test_however_a_plan_moves_no_pause_in_the_window_is_over_two_hours_or_beyond_the_imaging(first, second, goal):
     state = last(start(goal), seen("ACTIVE"), plan(first))[0]
-    assert 0 < state.due <= min(6 * HOUR, first) + 1e-3
+    assert 0 < state.due <= min(2 * HOUR, first) + 1e-3
 
     again = last(state, seen("ACTIVE", at=state.due), plan(second, at=state.due))[0]
-    if second > state.due + 1:
-        assert state.due < again.due <= min(state.due + 6 * HOUR, second) + 1e-3
+    if second > state.due + PLAIN.first:
+        assert state.due < again.due <= min(state.due + 2 * HOUR, second) + 1e-3
 
 
 # --- a wait for products ---------------------------------------------------------------------------------------
@@ -534,6 +554,18 @@ def test_a_list_that_always_fails_does_not_hide_the_others():
     state = last(waiting("GRD", "SLC"), products(kind="GRD", unread=DOWN), seen("FULFILLED"))[0]
 
     assert state.turn == ("SLC", "GRD")
+
+
+def test_a_type_that_is_refused_does_not_hide_another():
+    refused = Forbidden("no", status=403)
+
+    (state, _, step), (_, update, end) = walk(
+        waiting("CSI", "GRD"), products(kind="CSI", unread=refused), products(item("a"), kind="GRD")
+    )
+
+    assert (state.ask, state.turn, type(step)) == (Ask.PRODUCTS, ("GRD",), Wait)
+    assert update.fresh == (item("a"),)
+    assert end.error is refused
 
 
 def test_a_refusal_of_a_later_page_ends_the_wait_with_what_was_read():
