@@ -157,7 +157,7 @@ class Waiting(Pending[R, U]):
             return TaskSeen(task, self._session.wall())
         if state.ask is Ask.SCENE:
             return await self._ask_for_scene(patience)
-        return await self._ask_for_products(state.turn[0], patience)
+        return await self._ask_for_products(state.gathered.turn[0], patience)
 
     async def _ask_for_scene(self, patience: float) -> SceneSeen | NoScene:
         try:

@@ -26,6 +26,7 @@ from .waiting import (
     Ended,
     Goal,
     NoScene,
+    Outlook,
     PollState,
     SceneSeen,
     TaskSeen,
@@ -61,8 +62,10 @@ def task_seen(state: PollState, heard: TaskSeen, now: float, roll: float) -> Adv
         ask=state.goal.first,
         status=task.status,
         quiet=0 if changed else state.quiet,
-        opens=now + task.acquisition_window.start.timestamp() - heard.wall,
-        closes=now + task.acquisition_window.end.timestamp() - heard.wall,
+        outlook=state.outlook._replace(
+            opens=now + task.acquisition_window.start.timestamp() - heard.wall,
+            closes=now + task.acquisition_window.end.timestamp() - heard.wall,
+        ),
     )
     if state.goal is Goal.TASK:
         state = state._replace(latest=task)
@@ -72,7 +75,7 @@ def task_seen(state: PollState, heard: TaskSeen, now: float, roll: float) -> Adv
     error = _never_coming(state, task)
     if error is not None:
         return state, update, Ended(error)
-    imaged = task.status in IMAGED or (task.status not in GOES_TO and now >= state.opens)
+    imaged = task.status in IMAGED or (task.status not in GOES_TO and now >= state.outlook.opens)
     if state.goal is Goal.PRODUCTS and imaged:
         # Whether setbacks are over is told by the lists, not by the task before them.
         return at_once(state, now, Ask.PRODUCTS)
@@ -106,41 +109,40 @@ def _never_coming(state: PollState, task: Task) -> IceyeError | None:
 def _not_there_yet(state: PollState, now: float, roll: float) -> Advance:
     if state.status in IMAGED:
         return _pause(state, now, roll)
-    if state.status == TaskStatus.ACTIVE and now >= state.scene_due and not is_over(state, now):
+    if state.status == TaskStatus.ACTIVE and now >= state.outlook.scene_due and not is_over(state, now):
         return at_once(state, now, Ask.SCENE)
     return _ahead(state, now, roll)
 
 
 def scene_seen(state: PollState, heard: SceneSeen, now: float, roll: float) -> Advance:
-    planned = heard.scene.imaging_time
-    if planned is None:
-        return _ahead(_without_plan(state, now), now, roll)
-    imaging = now + planned.start.timestamp() - heard.wall
-    if not state.opens - _SLACK <= imaging <= state.closes + _SLACK:
-        # No time of this task. Believed, it would be worse than none.
-        return _ahead(_without_plan(state, now), now, roll)
-    if imaging > now:
-        state = state._replace(imaging=imaging, scenes=0, scene_due=now)
+    planned, outlook = heard.scene.imaging_time, state.outlook
+    imaging = -inf if planned is None else now + planned.start.timestamp() - heard.wall
+    if not outlook.opens - _SLACK <= imaging <= outlook.closes + _SLACK:
+        # None, or none of this task, which is worse than none if it is believed.
+        outlook = _rarer(outlook, now)._replace(imaging=-inf)
+    elif imaging > now:
+        outlook = outlook._replace(imaging=imaging, scenes=0, scene_due=now)
     else:
-        state = _without_plan(state, now)._replace(imaging=imaging)
-    return _ahead(state, now, roll)
+        outlook = _rarer(outlook, now)._replace(imaging=imaging)
+    return _ahead(state._replace(outlook=outlook), now, roll)
 
 
 def no_scene(state: PollState, heard: NoScene, now: float, roll: float) -> Advance:
     error = beyond_deadline(state, heard.error, now)
     if error is not None:
         return state, None, Ended(error)
-    # What was planned may still be so, where the service only fails.
-    imaging = state.imaging
-    state = _without_plan(state, now)
-    state = state._replace(imaging=imaging) if heard.error.transient else state
-    state, update, step = _ahead(state, now, roll)
+    outlook = _rarer(state.outlook, now)
+    if not heard.error.transient:
+        # Where the service only fails, what was planned may still be so.
+        outlook = outlook._replace(imaging=-inf)
+    state, update, step = _ahead(state._replace(outlook=outlook), now, roll)
     return state._replace(due=max(state.due, now + floor_of(heard.error))), update, step
 
 
-def _without_plan(state: PollState, now: float) -> PollState:
-    rarer = _SCENE_RARER * 2.0 ** min(state.scenes, 10)
-    return state._replace(ask=state.goal.first, imaging=-inf, scenes=state.scenes + 1, scene_due=now + rarer)
+def _rarer(outlook: Outlook, now: float) -> Outlook:
+    """The scene told of nothing ahead."""
+    pause = _SCENE_RARER * 2.0 ** min(outlook.scenes, 10)
+    return outlook._replace(scenes=outlook.scenes + 1, scene_due=now + pause)
 
 
 def _ahead(state: PollState, now: float, roll: float) -> Advance:
@@ -148,23 +150,23 @@ def _ahead(state: PollState, now: float, roll: float) -> Advance:
     state = state._replace(ask=state.goal.first)
     if state.status == TaskStatus.RECEIVED and _wanted(state) & GOES_TO[TaskStatus.RECEIVED]:
         return _pause(state, now, roll)
-    ahead = max(state.opens, state.imaging) - now
+    ahead = max(state.outlook.opens, state.outlook.imaging) - now
     if ahead > 0:
         # Until then only the task is asked: it may end early.
         longest = _longest_pause(state, now, ahead)
         ask = Ask.TASK if ahead > longest else state.goal.first
         shortest = max(_RESOLUTION, state.policy.first)
         return wait(state._replace(ask=ask, quiet=state.quiet + 1), now, max(min(ahead, longest), shortest))
-    planned = state.imaging > -inf
+    planned = state.outlook.imaging > -inf
     return _pause(state, now, roll, 1 if planned and state.goal is not Goal.DERIVATIVES else SLOWER)
 
 
 def _longest_pause(state: PollState, now: float, ahead: float) -> float:
     if state.status == TaskStatus.RECEIVED:
         return min(_DECISION * 2.0 ** min(state.quiet, 10), _LONGEST_BLIND)
-    if state.imaging > -inf:
+    if state.outlook.imaging > -inf:
         # A plan may change, and the nearer it is the sooner that must be known.
-        longest = _LONGEST_BLIND if now < state.opens else _LONGEST_IN_WINDOW
+        longest = _LONGEST_BLIND if now < state.outlook.opens else _LONGEST_IN_WINDOW
         return ahead if ahead <= _NEAR else min(ahead / 2, longest)
     return _LONGEST_BLIND
 

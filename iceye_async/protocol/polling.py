@@ -53,7 +53,7 @@ def advance(state: PollState, heard: Heard, now: float, roll: float) -> Advance:
     if isinstance(heard, TaskSeen):
         state, update, step = following.task_seen(state, heard, now, roll)
         if state.ask is Ask.PRODUCTS:
-            state = state._replace(turn=product_lists.turn_of(state))
+            state = product_lists.begun(state)
         return state, update, step
     if isinstance(heard, Products):
         return product_lists.listed(state, heard, now, roll)

@@ -18,19 +18,20 @@ from collections.abc import Collection
 from ..errors import ProductsNotRequested
 from ..models import Product, ProductType, ProductUpdate, TaskStatus
 from .links import named
-from .waiting import COMPLETE, Advance, Ask, Ended, PollState, Products, at_once, endurable, setback, wait
+from .waiting import COMPLETE, Advance, Ask, Ended, Gathered, PollState, Products, at_once, endurable, setback, wait
 
 _Key = tuple[str | None, str]
 _FORGOT = "the service forgot products that it had listed"
 
 
-def turn_of(state: PollState) -> tuple[str | None, ...]:
-    """The types whose lists are to be asked in a new round. One that failed in the last stands behind the others."""
-    if state.wanted is None:
-        return (None,)
-    missing = state.wanted - state.ready
-    left = tuple(kind for kind in state.turn if kind in missing)
-    return (*left, *sorted(missing.difference(left))) if left else tuple(sorted(missing))
+def begun(state: PollState) -> PollState:
+    """A new round: the lists of the types that are missing. One that failed in the last stands behind the others."""
+    turn: tuple[str | None, ...] = (None,)
+    if state.wanted is not None:
+        missing = state.wanted - state.ready
+        left = [kind for kind in state.gathered.turn if kind in missing]
+        turn = (*left, *sorted(missing.difference(left)))
+    return state._replace(gathered=state.gathered._replace(turn=turn, refusal=None))
 
 
 def listed(state: PollState, heard: Products, now: float, roll: float) -> Advance:
@@ -38,18 +39,14 @@ def listed(state: PollState, heard: Products, now: float, roll: float) -> Advanc
     if update.complete:
         return state, update, COMPLETE
     told = update if update.fresh else None
-    refusal = heard.unread if heard.unread is not None and not endurable(heard.unread) else state.refusal
-    state = state._replace(refusal=refusal)
     if heard.unread is not None and endurable(heard.unread):
-        # What the service cannot say must not hide what it can: it is asked last in the next round.
-        state = state._replace(turn=(*state.turn, heard.kind))
         state, _, step = setback(state, heard.unread, now, roll, state.quiet)
         return state, told, step
-    if state.turn:
+    if state.gathered.turn:
         state, _, step = at_once(state, now, Ask.PRODUCTS)
         return state, told, step
-    if refusal is not None:
-        return state, told, Ended(refusal)
+    if state.gathered.refusal is not None:
+        return state, told, Ended(state.gathered.refusal)
     error = _never_coming(state)
     if error is not None:
         return state, told, Ended(error)
@@ -62,9 +59,13 @@ def listed(state: PollState, heard: Products, now: float, roll: float) -> Advanc
 def _merged(state: PollState, heard: Products) -> tuple[PollState, ProductUpdate]:
     """The state with what was on the list, and the update that this makes."""
     on_list = dict.fromkeys((_kind(heard.kind, product), product.id) for product in heard.products)
-    found = {
-        key: product for key, product in state.found.items() if product.assets or not _is_gone(key, heard, on_list)
-    }
+    before, rest, refusal = state.gathered.found, state.gathered.turn[1:], state.gathered.refusal
+    if heard.unread is not None and endurable(heard.unread):
+        # What the service cannot say must not hide what it can: it is asked last in the next round.
+        rest = (*rest, heard.kind)
+    elif heard.unread is not None:
+        refusal = heard.unread
+    found = {key: product for key, product in before.items() if product.assets or not _is_gone(key, heard, on_list)}
     for product in heard.products:
         key = (_kind(heard.kind, product), product.id)
         if product.assets or key not in found or not found[key].assets:
@@ -73,11 +74,10 @@ def _merged(state: PollState, heard: Products) -> tuple[PollState, ProductUpdate
     unmade = {kind for kind, name in on_list if not found[kind, name].assets}
     ready = frozenset(kind for kind, _ in on_list if kind is not None and heard.unread is None) - unmade
     state = state._replace(
-        found=found,
+        gathered=Gathered(found, rest, refusal),
         ready=state.ready | ready,
         delivered=state.delivered.union(fresh),
-        quiet=0 if fresh or len(found) != len(state.found) else state.quiet,
-        turn=state.turn[1:],
+        quiet=0 if fresh or len(found) != len(before) else state.quiet,
     )
     wanted = frozenset(kind for kind, _ in found if kind is not None) if state.wanted is None else state.wanted
     missing = wanted - state.ready
@@ -104,7 +104,7 @@ def _is_gone(key: _Key, heard: Products, on_list: Collection[_Key]) -> bool:
 
 def _is_all(state: PollState, heard: Products) -> bool:
     """Of a wait for whatever comes: whether nothing more will."""
-    made = [len(product.assets) > 0 for product in state.found.values()]
+    made = [len(product.assets) > 0 for product in state.gathered.found.values()]
     return state.status == TaskStatus.DONE and heard.unread is None and len(made) > 0 and all(made)
 
 
@@ -112,8 +112,8 @@ def _never_coming(state: PollState) -> ProductsNotRequested | None:
     if state.status != TaskStatus.DONE:
         return None
     if state.wanted is None:
-        return None if state.found else _not_requested(state, frozenset(), "lists none")
-    never = state.wanted - state.ready - {kind for kind, _ in state.found}
+        return None if state.gathered.found else _not_requested(state, frozenset(), "lists none")
+    never = state.wanted - state.ready - {kind for kind, _ in state.gathered.found}
     return _not_requested(state, never, f"has no {named(never)}") if never else None
 
 
@@ -133,7 +133,7 @@ def oddity(before: PollState, heard: Products, after: PollState) -> str | None:
     if heard.unread is not None:
         return None
     on_list = {(_kind(heard.kind, product), product.id) for product in heard.products}
-    if any(_is_gone(key, heard, on_list) for key in before.found):
+    if any(_is_gone(key, heard, on_list) for key in before.gathered.found):
         return _FORGOT
     if after.status == TaskStatus.DONE and any(not product.assets for product in heard.products):
         return "the service called a task DONE of which files are missing"

@@ -139,7 +139,32 @@ class Goal(Enum):
 Update: TypeAlias = Task | ProductUpdate | DerivativeUpdate
 
 
-_NOTHING_FOUND: Mapping[tuple[str | None, str], Product] = {}
+class Outlook(NamedTuple):
+    """What the task and its scene tell of the time ahead."""
+
+    opens: float = -inf
+    """When the acquisition window opens, and when it closes."""
+    closes: float = inf
+    imaging: float = -inf
+    """When the picture is planned, or was taken; minus infinity where nobody knows."""
+    scene_due: float = -inf
+    """When the scene may be asked again."""
+    scenes: int = 0
+    """Looks at the scene since it last told of something ahead."""
+
+
+_NO_PRODUCTS: Mapping[tuple[str | None, str], Product] = {}
+
+
+class Gathered(NamedTuple):
+    """Where a wait for products is with its lists."""
+
+    found: Mapping[tuple[str | None, str], Product] = _NO_PRODUCTS
+    """The products listed so far, by the type they count as, and id."""
+    turn: tuple[str | None, ...] = ()
+    """The types whose lists are to be asked in this round."""
+    refusal: IceyeError | None = None
+    """What ends the wait once the others of this round have been asked."""
 
 
 class PollState(NamedTuple):
@@ -169,21 +194,9 @@ class PollState(NamedTuple):
     """Of the task, where it was asked."""
     task_due: float = 0.0
     """When the task may be asked again."""
-    opens: float = -inf
-    """When the acquisition window opens."""
-    closes: float = inf
-    imaging: float = -inf
-    """When the picture is planned, or was taken; minus infinity where nobody knows."""
-    scene_due: float = -inf
-    """When the scene may be asked again."""
-    scenes: int = 0
-    """Looks at the scene since it last told of something ahead."""
-    found: Mapping[tuple[str | None, str], Product] = _NOTHING_FOUND
-    """The products listed so far, by the type they count as, and id."""
-    turn: tuple[str | None, ...] = ()
-    """The types whose lists are to be asked in this round."""
-    refusal: IceyeError | None = None
-    """What ends the wait once the others of this round have been asked."""
+    outlook: Outlook = Outlook()
+    gathered: Gathered = Gathered()
+    """By a wait for products."""
 
 
 class Wait:

@@ -337,7 +337,7 @@ def test_who_wants_to_be_left_alone_until_after_the_deadline_ends_the_wait_and_i
 def test_a_plan_outside_the_window_is_no_plan(goal, imaging):
     state = last(start(goal), seen("ACTIVE"), plan(imaging))[0]
 
-    assert (state.imaging, state.scene_due) == (float("-inf"), HOUR)
+    assert (state.outlook.imaging, state.outlook.scene_due) == (float("-inf"), HOUR)
 
 
 @pytest.mark.parametrize("types", [None, ("GRD",)])
@@ -377,8 +377,8 @@ def waiting(*types, status="FULFILLED"):
 def test_the_lists_are_asked_once_the_task_is_imaged_or_in_a_status_that_nobody_knows(status):
     state = waiting("SLC", "GRD", status=status)
 
-    assert (state.ask, state.due, state.turn) == (Ask.PRODUCTS, 0.0, ("GRD", "SLC"))
-    assert waiting(status=status).turn == (None,)
+    assert (state.ask, state.due, state.gathered.turn) == (Ask.PRODUCTS, 0.0, ("GRD", "SLC"))
+    assert waiting(status=status).gathered.turn == (None,)
 
 
 @pytest.mark.parametrize("status", ["REJECTED", "FAILED", "CANCELED"])
@@ -393,7 +393,7 @@ def test_each_wanted_type_is_asked_in_turn_and_the_last_completes():
     steps = walk(waiting("GRD", "SLC"), products(item("a"), kind="GRD"), products(item("b", "SLC"), kind="SLC"))
 
     (first, told, step), (_, update, end) = steps
-    assert (first.ask, first.turn, first.due) == (Ask.PRODUCTS, ("SLC",), 0.0)
+    assert (first.ask, first.gathered.turn, first.due) == (Ask.PRODUCTS, ("SLC",), 0.0)
     assert (told.fresh, told.ready, told.missing, told.complete) == ((item("a"),), {"GRD"}, {"SLC"}, False)
     assert isinstance(step, Wait)
     assert (update.products, update.fresh, update.missing) == (
@@ -553,7 +553,7 @@ def test_a_list_that_always_fails_does_not_hide_the_others():
     """It is asked last in the next round."""
     state = last(waiting("GRD", "SLC"), products(kind="GRD", unread=DOWN), seen("FULFILLED"))[0]
 
-    assert state.turn == ("SLC", "GRD")
+    assert state.gathered.turn == ("SLC", "GRD")
 
 
 def test_a_type_that_is_refused_does_not_hide_another():
@@ -563,7 +563,7 @@ def test_a_type_that_is_refused_does_not_hide_another():
         waiting("CSI", "GRD"), products(kind="CSI", unread=refused), products(item("a"), kind="GRD")
     )
 
-    assert (state.ask, state.turn, type(step)) == (Ask.PRODUCTS, ("GRD",), Wait)
+    assert (state.ask, state.gathered.turn, type(step)) == (Ask.PRODUCTS, ("GRD",), Wait)
     assert update.fresh == (item("a"),)
     assert end.error is refused
 

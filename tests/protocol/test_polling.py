@@ -31,6 +31,7 @@ from iceye_async.protocol.waiting import (
     Goal,
     Listing,
     Nothing,
+    Outlook,
     PollPolicy,
     Renewed,
     Setback,
@@ -51,7 +52,7 @@ EXAMPLES = settings(max_examples=150, deadline=None)
 def start(wanted=(VESSELS,), policy=PLAIN, now=0.0, *, goal=Goal.DERIVATIVES, scene=False):
     """A wait that begins; one that asks for the scene only where a test is about that."""
     state = begin(goal, "t1", wanted, policy, now)
-    return state if scene else state._replace(scene_due=inf)
+    return state if scene else state._replace(outlook=Outlook(scene_due=inf))
 
 
 def some(kind, *, named=None, assets=1, link="https://links.example/a?Signature=s"):
