@@ -94,7 +94,7 @@ class Waiting(Pending[R, U]):
         while self._end is None:
             now = clock.now()
             if self._state is None:
-                self._state = polling.begin(self.goal, self._task_id, self._wanted, self._policy, now)
+                self._state = self._begun(now)
             if (pause := self._state.due - now) > 0:
                 # Said now, and not when it is due.
                 self._session.check()
@@ -104,6 +104,9 @@ class Waiting(Pending[R, U]):
             if update is not None:
                 return update
         raise self._end.with_traceback(None)
+
+    def _begun(self, now: float) -> PollState:
+        return polling.begin(self.goal, self._task_id, self._wanted, self._policy, now)
 
     def _moved(self, heard: Heard) -> Update | None:
         """Move the state along."""

@@ -149,8 +149,8 @@ def _never_coming(state: PollState, heard: Listing, listed: frozenset[str]) -> I
 def absent(state: PollState, now: float, roll: float) -> Advance:
     if is_over(state, now):
         return state, None, Ended(timed_out(state))
-    imaged = state.status in IMAGED
-    if not imaged and (state.status is None or now >= state.task_due):
+    imaged = state.outlook.status in IMAGED
+    if not imaged and (state.outlook.status is None or now >= state.outlook.task_due):
         # Whether setbacks are over is told by the task, not by the 404 before it.
         return at_once(state, now, Ask.TASK)
     pause = state.policy.pause(state.quiet, roll, 1 if imaged else SLOWER)

@@ -57,12 +57,12 @@ _SCENE_RARER = 3600.0
 
 def task_seen(state: PollState, heard: TaskSeen, now: float, roll: float) -> Advance:
     task = heard.task
-    changed = task.status != state.status
+    changed = task.status != state.outlook.status
     state = state._replace(
         ask=state.goal.first,
-        status=task.status,
         quiet=0 if changed else state.quiet,
         outlook=state.outlook._replace(
+            status=task.status,
             opens=now + task.acquisition_window.start.timestamp() - heard.wall,
             closes=now + task.acquisition_window.end.timestamp() - heard.wall,
         ),
@@ -107,9 +107,9 @@ def _never_coming(state: PollState, task: Task) -> IceyeError | None:
 
 
 def _not_there_yet(state: PollState, now: float, roll: float) -> Advance:
-    if state.status in IMAGED:
+    if state.outlook.status in IMAGED:
         return _pause(state, now, roll)
-    if state.status == TaskStatus.ACTIVE and now >= state.outlook.scene_due and not is_over(state, now):
+    if state.outlook.status == TaskStatus.ACTIVE and now >= state.outlook.scene_due and not is_over(state, now):
         return at_once(state, now, Ask.SCENE)
     return _ahead(state, now, roll)
 
@@ -148,7 +148,7 @@ def _rarer(outlook: Outlook, now: float) -> Outlook:
 def _ahead(state: PollState, now: float, roll: float) -> Advance:
     """Wait for what comes next, of which the window and the plan tell."""
     state = state._replace(ask=state.goal.first)
-    if state.status == TaskStatus.RECEIVED and _wanted(state) & GOES_TO[TaskStatus.RECEIVED]:
+    if state.outlook.status == TaskStatus.RECEIVED and _wanted(state) & GOES_TO[TaskStatus.RECEIVED]:
         return _pause(state, now, roll)
     ahead = max(state.outlook.opens, state.outlook.imaging) - now
     if ahead > 0:
@@ -162,7 +162,7 @@ def _ahead(state: PollState, now: float, roll: float) -> Advance:
 
 
 def _longest_pause(state: PollState, now: float, ahead: float) -> float:
-    if state.status == TaskStatus.RECEIVED:
+    if state.outlook.status == TaskStatus.RECEIVED:
         return min(_DECISION * 2.0 ** min(state.quiet, 10), _LONGEST_BLIND)
     if state.outlook.imaging > -inf:
         # A plan may change, and the nearer it is the sooner that must be known.
@@ -173,4 +173,5 @@ def _longest_pause(state: PollState, now: float, ahead: float) -> float:
 
 def _pause(state: PollState, now: float, roll: float, slower: int = 1) -> Advance:
     pause = state.policy.pause(state.quiet, roll, slower)
-    return wait(state._replace(quiet=state.quiet + 1, task_due=now + _TASK_RARER * pause), now, pause)
+    outlook = state.outlook._replace(task_due=now + _TASK_RARER * pause)
+    return wait(state._replace(quiet=state.quiet + 1, outlook=outlook), now, pause)

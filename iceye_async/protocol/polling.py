@@ -70,6 +70,10 @@ def oddity(before: PollState, heard: Heard, after: PollState) -> str | None:
         return derivative_lists.oddity(before, heard, after)
     if isinstance(heard, Products):
         return product_lists.oddity(before, heard, after)
-    if isinstance(heard, TaskSeen) and before.status is not None and not can_reach(before.status, {heard.task.status}):
+    if (
+        isinstance(heard, TaskSeen)
+        and before.outlook.status is not None
+        and not can_reach(before.outlook.status, {heard.task.status})
+    ):
         return "the service says of a task that it went back in its life"
     return None

@@ -105,11 +105,11 @@ def _is_gone(key: _Key, heard: Products, on_list: Collection[_Key]) -> bool:
 def _is_all(state: PollState, heard: Products) -> bool:
     """Of a wait for whatever comes: whether nothing more will."""
     made = [len(product.assets) > 0 for product in state.gathered.found.values()]
-    return state.status == TaskStatus.DONE and heard.unread is None and len(made) > 0 and all(made)
+    return state.outlook.status == TaskStatus.DONE and heard.unread is None and len(made) > 0 and all(made)
 
 
 def _never_coming(state: PollState) -> ProductsNotRequested | None:
-    if state.status != TaskStatus.DONE:
+    if state.outlook.status != TaskStatus.DONE:
         return None
     if state.wanted is None:
         return None if state.gathered.found else _not_requested(state, frozenset(), "lists none")
@@ -135,6 +135,6 @@ def oddity(before: PollState, heard: Products, after: PollState) -> str | None:
     on_list = {(_kind(heard.kind, product), product.id) for product in heard.products}
     if any(_is_gone(key, heard, on_list) for key in before.gathered.found):
         return _FORGOT
-    if after.status == TaskStatus.DONE and any(not product.assets for product in heard.products):
+    if after.outlook.status == TaskStatus.DONE and any(not product.assets for product in heard.products):
         return "the service called a task DONE of which files are missing"
     return None

@@ -142,6 +142,10 @@ Update: TypeAlias = Task | ProductUpdate | DerivativeUpdate
 class Outlook(NamedTuple):
     """What the task and its scene tell of the time ahead."""
 
+    status: str | None = None
+    """Of the task, where it was asked."""
+    task_due: float = 0.0
+    """When the task may be asked again."""
     opens: float = -inf
     """When the acquisition window opens, and when it closes."""
     closes: float = inf
@@ -190,10 +194,6 @@ class PollState(NamedTuple):
     ready: frozenset[str] = frozenset()
     delivered: frozenset[Any] = frozenset()
     """What was fresh once."""
-    status: str | None = None
-    """Of the task, where it was asked."""
-    task_due: float = 0.0
-    """When the task may be asked again."""
     outlook: Outlook = Outlook()
     gathered: Gathered = Gathered()
     """By a wait for products."""
@@ -249,7 +249,7 @@ def endurable(error: IceyeError) -> bool:
 def setback(state: PollState, error: IceyeError, now: float, roll: float, quiet: int) -> Advance:
     """No usable answer: wait, as long as there were not too many in a row."""
     # A task that was there and is not found any more is a service in disorder, not a wrong id.
-    unheard_of = state.status is None and (state.latest is None or len(state.latest) == 0)
+    unheard_of = state.outlook.status is None and (state.latest is None or len(state.latest) == 0)
     if isinstance(error, TaskNotFound) and unheard_of:
         return state, None, Ended(error)
     # A service that throttles is at work. Only the deadline bounds how often it may do so.
@@ -291,7 +291,7 @@ def timed_out(state: PollState, why: str | None = None) -> PollTimeout:
     when = f"after {state.policy.timeout:g} s" if why is None else why
     parts = [
         f"task {state.task_id}: {_lacking(state)} {when}",
-        "" if state.status is None else f"the task is {clean(state.status, 60)}",
+        "" if state.outlook.status is None else f"the task is {clean(state.outlook.status, 60)}",
         "what had arrived is on .latest; wait again to go on",
     ]
     error = PollTimeout("; ".join(filter(None, parts)), task_id=state.task_id, latest=state.latest)
