@@ -209,7 +209,7 @@ class DerivativesNotRequested(_NotRequested):
 
 
 class ProductsNotRequested(_NotRequested):
-    """The task is DONE without these products. `types`: those that will never come."""
+    """The task is DONE without these products. `types`: those that will never come; empty means all."""
 
 
 class DownloadError(IceyeError):
