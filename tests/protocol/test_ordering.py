@@ -857,3 +857,23 @@ def test_notifications_of_another_form_are_refused(wrong):
 def test_deliveries_of_another_form_are_refused(wrong):
     with pytest.raises(UsageError, match="deliveries is a list of dicts"):
         TaskRequest(**plain(), deliveries=wrong)
+
+
+@pytest.mark.parametrize(
+    ("changes", "spelling"),
+    [
+        ({"imaging_mode": "stripmap"}, "STRIPMAP"),
+        ({"product_types": ["grd-cog"]}, "GRD-COG"),
+        ({"product_types": ["GRD"], "derivative_product_types": ["dc_vessels"]}, "DC_VESSELS"),
+    ],
+)
+def test_a_word_that_differs_from_a_documented_one_in_nothing_but_case_is_warned_about(changes, spelling):
+    """It is sent as it is: to the service it may be another word."""
+    with pytest.warns(UserWarning, match=f"the documented spelling is '{spelling}'"):
+        TaskRequest(**{**plain(), **changes})
+
+
+@pytest.mark.parametrize("point", [{51.95, 4.05}, frozenset({1, 2})], ids=["set", "frozenset"])
+def test_a_point_without_an_order_is_refused(point):
+    with pytest.raises(UsageError, match="point_of_interest is"):
+        TaskRequest(**plain(point_of_interest=point))

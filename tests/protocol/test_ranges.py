@@ -105,3 +105,10 @@ def test_a_content_range_is_read_or_makes_no_sense(text, meant):
 )
 def test_what_a_416_says_of_the_size(text, size):
     assert unsatisfied(text) == size
+
+
+@pytest.mark.parametrize(
+    ("spans", "missing"), [([(0, 5)], ((5, 10),)), ([(2, 10)], ((0, 2),)), ([(0, 10)], ()), ([], ((0, 10),))]
+)
+def test_a_file_may_lack_its_beginning_or_its_end_or_nothing(spans, missing):
+    assert gaps(spans, 10) == missing

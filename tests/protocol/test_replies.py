@@ -100,6 +100,13 @@ def test_feasibility_that_cannot_be_read_keeps_what_can():
     assert caught.value.latest == (Feasibility(result="FEASIBLE"),)
 
 
+def test_a_404_outside_of_tasks_does_not_send_the_caller_to_one():
+    failed = error(404, b"{}", requests.get_contract("c"))
+
+    assert "client.contracts.list()" in str(failed)
+    assert "task" not in str(failed)
+
+
 def test_the_documented_refusal_of_derivatives_names_the_modes_that_have_them():
     failed = error(400, PROBLEM, requests.get_task("t1"))
 
