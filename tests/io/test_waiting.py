@@ -8,6 +8,7 @@ from email.utils import format_datetime
 
 import aiohttp.web
 import pytest
+from aiohttp import web
 
 from iceye_async import (
     BadRequest,
@@ -496,3 +497,39 @@ async def test_an_unreadable_entry_is_heard_on_every_look_that_brings_it(connect
             await connect().await_derivatives("t1", poll=PollPolicy(setbacks=3))
 
     assert len(service.asked(LOOK)) == 4
+
+
+# --- products: at the call, and page by page -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["..", "x" * 513, "\ud800", " "], ids=["dots", "long", "surrogate", "blank"])
+async def test_a_type_that_can_never_be_asked_for_is_refused_at_the_call(connect, service, wrong):
+    with pytest.raises(UsageError):
+        connect().await_products("t1", ["GRD", wrong])
+
+    assert service.requests == []
+
+
+async def test_a_look_that_is_cancelled_between_two_pages_goes_on_with_the_second(connect, service, sample):
+    body = json.loads(sample("products-200"))
+    served = []
+
+    async def page(request):
+        cursor = request.query.get("cursor", "")
+        served.append(cursor)
+        if served == ["", "2"]:
+            step.cancel()
+        return web.json_response({"data": body["data"] if cursor else [], "cursor": "" if cursor else "2"})
+
+    window = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-03T00:00:00Z"}
+    task = {"id": "t1", "contractID": "c", "status": "DONE", "imagingMode": "SCAN", "acquisitionWindow": window}
+    task |= {"pointOfInterest": {"lat": 0, "lon": 0}, "createdAt": window["start"], "updatedAt": window["start"]}
+    service.answers("/api/tasking/v2/tasks/t1", (200, {}, json.dumps(task).encode()))
+    service.answers("/api/tasking/v2/tasks/t1/products", page)
+    waiting = connect().await_products("t1")
+    step = asyncio.create_task(anext(waiting))
+    with pytest.raises(asyncio.CancelledError):
+        await step
+
+    assert len(await waiting) == 1
+    assert served == ["", "2", "2"]
