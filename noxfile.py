@@ -1,7 +1,7 @@
 """What is run on this project, each in an environment of its own. Plain `nox` runs all that must pass.
 
-demo: the main job in a sandbox; fuzz and torture: what takes too long for every day; bench: the benchmarks, which print
-and never fail.
+demo: the main job in a sandbox; fuzz, conform and torture: what takes too long for every day; bench: the benchmarks,
+which print and never fail.
 """
 
 from pathlib import Path
@@ -82,6 +82,14 @@ def fuzz(session: nox.Session) -> None:
     session.run(
         "pytest", "tests/faults/test_fuzz.py", "--numprocesses=2", "--timeout=3600", *session.posargs, env=bodies
     )
+
+
+@nox.session
+def conform(session: nox.Session) -> None:
+    """Ten thousand requests made from the sandbox's OpenAPI document, of which the tests take a sample."""
+    session.install(".[cli,cloud,otel]", *group("test"))
+    count = {"ICEYE_CONFORM_REQUESTS": "10000"}
+    session.run("pytest", "tests/contract/test_openapi.py", "--numprocesses=2", *session.posargs, env=count)
 
 
 @nox.session

@@ -3,12 +3,15 @@
     async with Sandbox() as sandbox, sandbox.client() as client:
         ...
 
-It spells every JSON body itself and imports nothing from the client (but in `Sandbox.client()`): a witness that shared
-the client's models would repeat its mistakes.
+What happens in it, when, and what goes wrong is a `Scenario`. It spells every JSON body itself and imports nothing from
+the client (but in `Sandbox.client()`): a witness that shared the client's models would repeat its mistakes.
 """
 
-from .linkfaults import LinkFault, LinkRequest
+from .faults import Fault, LinkFault
+from .links import LinkRequest
 from .scenario import Scenario
 from .server import Sandbox
+from .terms import Contract
+from .toml import SCENARIOS, ScenarioError
 
-__all__ = ["LinkFault", "LinkRequest", "Sandbox", "Scenario"]
+__all__ = ["SCENARIOS", "Contract", "Fault", "LinkFault", "LinkRequest", "Sandbox", "Scenario", "ScenarioError"]

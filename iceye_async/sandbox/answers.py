@@ -1,18 +1,18 @@
-"""How an answer of the link host goes over the wire: in pieces, and with what a fault does to it."""
+"""How an answer goes over the wire: in pieces, and with what a fault does to it."""
 
 import asyncio
 import socket
 import struct
 import sys
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
-from attrs import field, frozen
+from attrs import define, field, frozen
 
+from .clock import SandboxClock
 from .contents import Content
-from .linkfaults import LinkFault, LinkRequest
+from .faults import LinkFault, Mishap
 from .ranges import Span
 
 _BODILESS = frozenset({204, 304})
@@ -33,6 +33,48 @@ class Reply:
         return (0, self.content.size)
 
 
+@define
+class Sent:
+    """How far an answer has come."""
+
+    status: int | None = None
+    """None until it begins."""
+    sent: int = 0
+    """Bytes of the body that were given to the network; final when the answer has ended."""
+
+
+class Sender:
+    """Sends answers over the connections of one origin."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        self._clock = clock
+        self._under_way: set[asyncio.Transport] = set()
+
+    def watch(self, app: web.Application) -> None:
+        """Send the answers of this one. Its handlers must be cancelled when clients hang up."""
+        app.on_response_prepare.append(change_headers)
+        app.on_shutdown.append(self._hang_up)
+
+    async def send(self, request: web.Request, reply: Reply, fault: Mishap, sent: Sent) -> web.StreamResponse:
+        """Answer a request. What was sent counts in `sent`."""
+        answer = Answer(request, reply, fault, sent, self._clock.stir)
+        transport = request.transport
+        if transport is None:
+            return answer.response  # The client hung up already.
+        self._under_way.add(transport)
+        try:
+            with self._clock.sending():
+                await answer.send(transport)
+        finally:
+            self._under_way.discard(transport)
+        return answer.response
+
+    async def _hang_up(self, app: web.Application) -> None:  # noqa: ARG002 - a signal passes it
+        """End the answers that are under way, for some would never end."""
+        for transport in self._under_way:
+            transport.abort()
+
+
 async def change_headers(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001 - a signal passes both
     """The headers of a fault have the last word."""
     for name, value in response.get(_CHANGES, {}).items():
@@ -44,16 +86,16 @@ async def change_headers(request: web.Request, response: web.StreamResponse) -> 
 class Answer:
     """One answer on its way, with what goes wrong with it."""
 
-    def __init__(self, request: web.Request, reply: Reply, fault: LinkFault, heard: LinkRequest) -> None:
-        self._request, self._reply, self._fault, self._heard = request, reply, fault, heard
+    def __init__(self, request: web.Request, reply: Reply, fault: Mishap, sent: Sent, stir: Callable[[], None]) -> None:
+        self._request, self._reply, self._fault, self._sent, self._stir = request, reply, fault, sent, stir
         self._bodiless = request.method == "HEAD" or reply.status in _BODILESS
-        self.response = web.StreamResponse(
-            status=reply.status, headers={**reply.headers, "x-amz-cf-id": uuid.uuid4().hex}
-        )
+        self._chunked = isinstance(fault, LinkFault) and fault.chunked
+        self._extra = fault.extra if isinstance(fault, LinkFault) else b""
+        self.response = web.StreamResponse(status=reply.status, headers=reply.headers)
         self.response[_CHANGES] = fault.headers
 
     async def send(self, transport: asyncio.Transport) -> None:
-        self._heard.status = self._reply.status
+        self._sent.status = self._reply.status
         transport.set_write_buffer_limits(high=0)  # To drain is to wait until the system has everything.
         try:
             writer = await self._send_head()
@@ -65,7 +107,7 @@ class Answer:
 
     async def _send_head(self) -> AbstractStreamWriter:
         response, (start, end) = self.response, self._reply.span
-        if self._fault.chunked and self._request.version >= HttpVersion11:
+        if self._chunked and self._request.version >= HttpVersion11:
             response.enable_chunked_encoding()
         else:
             response.content_length = end - start
@@ -86,9 +128,9 @@ class Answer:
         elif self.response.chunked:
             await self._send_until(end, writer)
             await writer.write_eof()
-            transport.write(fault.extra)
+            transport.write(self._extra)
         else:
-            await self._send_until(end, writer, fault.extra)
+            await self._send_until(end, writer, self._extra)
 
     async def _send_until(self, end: int, writer: AbstractStreamWriter, extra: bytes = b"") -> None:
         at = self._reply.span[0]
@@ -96,16 +138,17 @@ class Answer:
             piece = self._reply.content.piece(at, end)
             at += len(piece)
             # It is counted first: a client in another thread must not have it before it counts.
-            self._heard.sent += len(piece)
+            self._sent.sent += len(piece)
             # What is too much comes in one go with the last that is not, so that a client can see it at once.
             await writer.write(bytes(piece) + extra if at == end and extra else piece)
             # A client that takes everything at once must not keep the loop from all others.
             await asyncio.sleep(0)
-        if extra and self._heard.sent == 0:
+            self._stir()
+        if extra and self._sent.sent == 0:
             await writer.write(extra)
 
 
-async def _break_off(fault: LinkFault, transport: asyncio.Transport, writer: AbstractStreamWriter) -> None:
+async def _break_off(fault: Mishap, transport: asyncio.Transport, writer: AbstractStreamWriter) -> None:
     if fault.stall is not None:
         await asyncio.Event().wait()  # It is cancelled when the client hangs up, or by `_hang_up`.
     await writer.drain()

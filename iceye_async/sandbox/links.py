@@ -5,7 +5,6 @@ policy, which judges a link when the request arrives. The body of its 403 and wh
 published; they are as CloudFront before S3 has them.
 """
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -14,11 +13,13 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 from aiohttp import web
-from attrs import frozen
+from attrs import define, evolve, field, frozen
 
-from .answers import Answer, Reply, change_headers
+from .answers import Reply, Sender, Sent
+from .chance import Chance
+from .clock import SandboxClock
 from .contents import Content, content, replaced
-from .linkfaults import UNHARMED, LinkFault, LinkRequest, suffered
+from .faults import LinkFault, suffered
 from .ranges import http_date, is_current, wanted
 
 _KEY_PAIR = "SANDBOX"
@@ -34,6 +35,7 @@ _CODES = {
     500: ("InternalError", "We encountered an internal error. Please try again."),
     503: ("SlowDown", "Please reduce your request rate."),
 }
+_UNHARMED = LinkFault()
 _OLDEST = 256
 """Seconds; more than any other version is older."""
 
@@ -52,21 +54,31 @@ class File:
     make: Callable[[], bytes]
 
 
+@define
+class LinkRequest(Sent):
+    """A request as the link host heard it, and what it answered. Signatures are not kept."""
+
+    method: str = field(kw_only=True)
+    path: str = field(kw_only=True)
+    range: str | None = field(kw_only=True)
+    if_range: str | None = field(kw_only=True)
+
+
 class LinkOrigin:
-    """Serves the files that it has given links to. `sign` signs a path until a time, `now` is in seconds since 1970.
+    """Serves the files that it has given links to. `sign` signs a path until a time.
 
     `faults` are what is to go wrong, `requests` what it was asked.
     """
 
-    def __init__(self, sign: Callable[[str, str], str], now: Callable[[], float]) -> None:
+    def __init__(self, sign: Callable[[str, str], str], clock: SandboxClock, chance: Chance) -> None:
         self.url = ""
         self.faults: list[LinkFault] = []
         self.requests: list[LinkRequest] = []
-        self._sign, self._now = sign, now
+        self._sign, self._clock, self._chance = sign, clock, chance
+        self._sender = Sender(clock)
         self._files: dict[str, File] = {}
         self._holders: dict[str, set[str]] = {}
         self._contents: dict[tuple[str, str], Content] = {}
-        self._answering: set[asyncio.Transport] = set()
 
     def link(self, path: str, holder: str, file: File, life: float) -> str:
         """A new link to a file at this path, for `life` seconds. `holder` gets a signature of its own."""
@@ -81,41 +93,40 @@ class LinkOrigin:
         """The origin as something that aiohttp serves. Its handlers must be cancelled when clients hang up."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
-        app.on_response_prepare.append(change_headers)
-        app.on_shutdown.append(self._hang_up)
+        self._sender.watch(app)
         return app
 
+    def _now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock.utc().timestamp()
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        heard = LinkRequest(request.method, request.path, _field(request, "Range"), _field(request, "If-Range"))
+        self._clock.stir()
+        heard = LinkRequest(
+            method=request.method,
+            path=request.path,
+            range=_field(request, "Range"),
+            if_range=_field(request, "If-Range"),
+        )
         self.requests.append(heard)
         fault, reply = self._answer(request, heard)
-        answer = Answer(request, reply, fault, heard)
-        transport = request.transport
-        if transport is None:
-            return answer.response  # The client hung up already.
-        self._answering.add(transport)
-        try:
-            await answer.send(transport)
-        finally:
-            self._answering.discard(transport)
-        return answer.response
-
-    async def _hang_up(self, app: web.Application) -> None:  # noqa: ARG002 - a signal passes it
-        """End the answers that are under way, for some would never end."""
-        for transport in self._answering:
-            transport.abort()
+        if fault.delay:
+            await self._clock.sleep(fault.delay)
+        reply = evolve(reply, headers={**reply.headers, "x-amz-cf-id": self._chance.secret(16)})
+        return await self._sender.send(request, reply, fault, heard)
 
     # --- what to answer ----------------------------------------------------------------------------------------
 
     def _answer(self, request: web.Request, heard: LinkRequest) -> tuple[LinkFault, Reply]:
         if any(name in request.headers for name in _CREDENTIALS):
-            return UNHARMED, _error(400)
+            return _UNHARMED, _error(400)
         if request.method not in {"GET", "HEAD"}:
-            return UNHARMED, _error(405, {"Allow": "GET, HEAD"})
+            return _UNHARMED, _error(405, {"Allow": "GET, HEAD"})
         file = self._signed(request)
         if file is None:
-            return UNHARMED, _error(403)
-        fault = suffered(self.faults, request.path)
+            return _UNHARMED, _error(403)
+        meant = suffered(self.faults, lambda fault: fault.path in request.path, self._clock.now(), self._chance.roll)
+        fault = _UNHARMED if meant is None else meant
         if fault.status is None:
             return fault, _reply(file, self._version(file, fault), fault, heard)
         if fault.body is None:

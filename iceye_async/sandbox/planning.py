@@ -4,11 +4,12 @@ Sources: the API pages "Pricing model" and "Check feasibility", of which little 
 and the one result that is known, FEASIBLE, is the answer to every good request.
 """
 
+import re
 from collections.abc import Mapping
 
 from aiohttp import web
 
-from .checks import check, check_contract, check_value
+from .checks import check, check_mode, check_value, contract_of
 from .refusals import Refused, bad, sent
 from .world import World
 
@@ -29,10 +30,11 @@ class Planning:
         missing = [name for name in ("contractID", _LAT, _LON, *_CHOICES) if name not in query]
         if missing:
             raise bad(f"missing {', '.join(missing)}")
-        check_contract(query["contractID"], self._world.contract_id)
+        contract = contract_of(query["contractID"], self._world)
         check_value("pointOfInterest", {"lat": _number(query, _LAT), "lon": _number(query, _LON)})
         for name in _CHOICES:
             check_value(name, query[name])
+        check_mode(query["imagingMode"], contract)
         return web.json_response({"amount": _AMOUNT, "currency": "EUR"})
 
     async def feasibility(self, request: web.Request) -> web.Response:
@@ -46,13 +48,12 @@ class Planning:
     def _check(self, index: int, order: object) -> None:
         """Refuse a task request that could not be created, and say which one it is."""
         try:
-            check(order, self._world.contract_id, self._world.clock.utc(), self._world.scenario.derivatives)
+            check(order, self._world, self._world.clock.utc())
         except Refused as refused:
             raise Refused(refused.status, refused.code, f"request {index}: {refused.details}") from None
 
 
 def _number(query: Mapping[str, str], name: str) -> float:
-    try:
-        return float(query[name])
-    except ValueError:
-        raise bad(f"{name} must be a number") from None
+    if re.fullmatch(r"-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?", query[name]) is None:
+        raise bad(f"{name} must be a number")
+    return float(query[name])

@@ -3,22 +3,48 @@
 Sources: the API pages "Task products" and "Task derivatives".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from aiohttp import web
+from attrs import evolve, frozen
 
-from . import documents
+from . import documents, pages
 from .links import File, LinkOrigin
-from .orders import Order
+from .orders import Story
 from .refusals import Refused
 from .tasks import Tasks
 from .world import World
 
-_SERVED = ("GRD", "GRD-COG")
-"""Of other types nothing is served: their asset keys are not published."""
+
+@frozen
+class Source:
+    """Of what a file is made: an asset of a product, or a derivative."""
+
+    story: Story
+    kind: str
+    """The type of the product or derivative."""
+    number: int = 1
+    """Which one of this type."""
+
+    @property
+    def id(self) -> str:
+        return self.thing(self.kind)
+
+    @property
+    def picture(self) -> documents.Picture:
+        order, frames = self.story.order, self.story.course.frames
+        return documents.Picture(order.id, order.body, self.story.picture(), 1 + (self.number - 1) % frames, frames)
+
+    @property
+    def image(self) -> str:
+        """The id of the picture."""
+        return evolve(self, number=self.picture.frame).thing("image")
+
+    def thing(self, what: str) -> str:
+        return self.story.order.thing(what if self.number == 1 else f"{what} {self.number}")
 
 
 class Products:
@@ -28,68 +54,66 @@ class Products:
         self._world, self._tasks, self._links = world, tasks, links
 
     async def list(self, request: web.Request) -> web.Response:
-        order = self._tasks.find(request)
+        story = self._tasks.find(request)
         asked = request.match_info.get("type")
-        kinds = [kind for kind in self._available(order) if asked in {None, kind}]
-        if not kinds:
+        found = [source for source in self._available(story) if asked in {None, source.kind}]
+        if not found:
             # So it was said of version 1 (404, and no empty list), and nothing else of version 2. Whether the service
             # tells a type that was not ordered from one that is not ready is not published.
             raise Refused(404, "not_found", "no products are available yet")
-        return web.json_response({"data": [self._product(order, kind) for kind in kinds], "cursor": ""})
+        shown, cursor = pages.page(found, lambda product: product.id, request.query, lambda _: True)
+        # The samples of this page, and of no other, show an empty cursor at the end.
+        return web.json_response({"data": [self._document(product) for product in shown], "cursor": cursor or ""})
 
     async def derivatives(self, request: web.Request) -> web.Response:
-        order = self._tasks.find(request)
-        kinds = list(dict.fromkeys(order.body.get("derivativeProductTypes", [])))
-        ready = [kind for kind in kinds if self._is_detected(order, kind)]
+        story = self._tasks.find(request)
+        kinds = dict.fromkeys(story.order.body.get("derivativeProductTypes", []))
+        listed = [entry for kind in kinds for entry in self._derivatives(story, kind)]
+        ready = [entry for entry in listed if entry["assets"]]
         if not ready:
             raise Refused(404, "not_found", "no derivative products are available yet")
-        links = {kind: self._derivative_link(order, kind) for kind in ready}
-        image = order.thing("image")
-        data = [documents.derivative(order.thing(kind), kind, image, links.get(kind)) for kind in kinds]
-        return web.json_response({"data": data}, status=200 if len(ready) == len(kinds) else 206)
+        return web.json_response({"data": listed}, status=200 if len(ready) == len(listed) else 206)
 
-    def _available(self, order: Order) -> Sequence[str]:
-        """The types of the products that are there."""
-        if self._tasks.state(order)[0] not in {"FULFILLED", "DONE"}:
-            return []
-        age = order.age(self._world.clock.utc())
-        ordered = dict.fromkeys(order.body.get("productTypes", ["GRD"]))
-        return [kind for kind in ordered if kind in _SERVED and self._world.scenario.ready(order.opens, kind) <= age]
+    def _available(self, story: Story) -> Iterator[Source]:
+        """The products that are there: of each type one of each frame."""
+        now = self._world.clock.utc()
+        if story.state(now)[0] in {"FULFILLED", "DONE"}:
+            for kind in story.order.kinds:
+                if story.ready(kind) <= now:
+                    yield from (Source(story, kind, frame) for frame in range(1, story.course.frames + 1))
 
-    def _is_detected(self, order: Order, kind: str) -> bool:
-        age = order.age(self._world.clock.utc())
-        return order.canceled is None and self._world.scenario.has_assets(kind, age, order.opens)
+    def _derivatives(self, story: Story, kind: str) -> Iterator[dict[str, Any]]:
+        """All of this type, with links for those that have been made."""
+        order, age = story.order, story.order.age(self._world.clock.utc())
+        for number, since in enumerate(story.detected(kind), 1):
+            source = Source(story, kind, number)
+            made = since <= age and order.canceled is None
+            href = self._link(source, kind, source.id, order.at(since)) if made else None
+            yield documents.derivative(source.id, kind, source.image, href)
 
-    def _product(self, order: Order, kind: str) -> dict[str, Any]:
-        scenario = self._world.scenario
-        taken, ready = order.at(scenario.picture(order.opens)), order.at(scenario.ready(order.opens, kind))
-        # The previews, which products have in common, are as old as the first of them.
-        previews = order.at(scenario.ready(order.opens))
-        links = {
-            key: self._link(order, kind, key, key, previews if documents.is_preview(key) else ready)
-            for key in documents.ASSETS
-        }
-        return documents.product(order.thing(kind), order.body, taken, ready, links)
+    def _document(self, product: Source) -> dict[str, Any]:
+        links = {key: self._asset(product, key) for key in documents.keys_of(product.kind)}
+        return documents.product(product.id, product.kind, product.picture, product.story.ready(product.kind), links)
 
-    def _derivative_link(self, order: Order, kind: str) -> str:
-        scenario = self._world.scenario
-        ready = order.at(scenario.ready(order.opens) + scenario.derivatives[kind])
-        return self._link(order, kind, kind, documents.detection_file(kind), ready)
+    def _asset(self, product: Source, key: str) -> str:
+        """A new link to an asset.
 
-    def _link(self, order: Order, kind: str, key: str, last: str, ready: datetime) -> str:
-        """A new link to a file of the product or derivative of this type; its path ends in `last`.
-
-        The products of a task have their previews in common: the path is the same, the signature is each one's own.
+        The products of a picture have their previews in common, which are as old as the first of them: the path is the
+        same, the signature is each one's own.
         """
-        item, scenario = order.thing(kind), self._world.scenario
-        taken = order.at(scenario.picture(order.opens))
+        if documents.is_preview(key):
+            return self._link(product, key, product.thing("previews"), product.story.ready())
+        return self._link(product, key, product.id, product.story.ready(product.kind))
+
+    def _link(self, source: Source, key: str, folder: str, ready: datetime) -> str:
+        course, picture = source.story.course, source.picture
         file = File(
-            key=(order.id, key),
+            key=(picture.task_id, f"{key} {source.number}"),
             media=documents.media(key),
             modified=ready.replace(microsecond=0),
-            name=documents.told_name(kind, key, order.id, taken) if scenario.names else None,
-            size=scenario.sizes.get(key),
-            make=partial(documents.file, key, order.id, order.body),
+            name=documents.told_name(source.kind, key, picture) if course.names else None,
+            size=course.sizes.get(key),
+            make=partial(documents.file, key, picture, source.number),
         )
-        folder = order.thing("previews") if documents.is_preview(key) else item
-        return self._links.link(f"{folder}/{last}", item, file, scenario.link_life)
+        last = key if key in documents.ASSETS else documents.detection_file(key)
+        return self._links.link(f"{folder}/{last}", source.id, file, course.link_life)

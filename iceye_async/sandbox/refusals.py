@@ -1,5 +1,6 @@
 """Error answers of the API, and the bodies of requests that are none."""
 
+import json
 from typing import Any
 
 from aiohttp import web
@@ -31,6 +32,6 @@ def error(request: web.Request, refused: Refused) -> web.Response:
 async def sent(request: web.Request) -> Any:
     """The JSON that a request carries."""
     try:
-        return await request.json()
-    except ValueError:
+        return json.loads(await request.read())
+    except (ValueError, RecursionError):
         raise bad("the body is not JSON") from None

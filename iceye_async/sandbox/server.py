@@ -1,54 +1,92 @@
 """The service itself: an API origin with a token endpoint, beside the origin for signed links, both on loopback."""
 
 import base64
+import errno
 import hmac
-import secrets
-import uuid
-from collections.abc import Awaitable, Callable
+import ipaddress
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
-from .clock import SandboxClock
-from .contracts import Contracts
-from .linkfaults import LinkFault, LinkRequest
-from .links import LinkOrigin
-from .planning import Planning
-from .products import Products
+from .api import Api
+from .chance import Chance
+from .clock import SEEDED_EPOCH, clock
+from .faults import Fault, LinkFault
+from .links import LinkOrigin, LinkRequest
 from .ranges import http_date
-from .refusals import Refused, error
 from .scenario import Scenario
-from .tasks import Tasks
+from .terms import Contract
 
 if TYPE_CHECKING:
     from .. import Client
 
-_TOKEN_LIFE = 3600
+_log = logging.getLogger("iceye_async.sandbox")
+# That a request is malformed is told to whoever sent it, and to nobody else: it may hold anything.
+_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_BACKLOG = 4096
+"""So many clients may come at once."""
+_IDLE = 75.0
+"""Real seconds after which a connection is closed on which no request begins, or one that stops in its headers."""
 
 
 class Sandbox:
     """A local Tasking API. Use it as `async with Sandbox() as sandbox:`.
 
-    `scenario` says what happens to each task and when; `speed` how many seconds pass in it in a real one (a client from
-    `sandbox.client()` lives in the same time). `contract_id` is the contract that tasks are created under, `requests`
-    what the API was asked, as (method, path).
+    `scenario` says what happens to each task, when, and what goes wrong; a name or a TOML file is loaded. `speed` is
+    how many seconds pass in it in a real one; with `math.inf` time stands still while anything happens, and jumps to
+    what is waited for next; with 0 it stands still until `advance()`. A client from `client()` lives in the same time.
+
+    `contract_id` is the contract that tasks are created under (`contract_ids`: all there are), `requests` what the API
+    was asked, as (method, path). It is served to this machine alone, at a free port, unless `host` and `port` say
+    otherwise. Raises `OSError` where it cannot be.
     """
 
-    def __init__(self, scenario: Scenario | None = None, *, speed: float = 1.0) -> None:
-        self.scenario = Scenario() if scenario is None else scenario
-        self.clock = SandboxClock(speed)
+    def __init__(
+        self,
+        scenario: Scenario | str | Path | None = None,
+        *,
+        speed: float = 1.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        link_port: int = 0,
+    ) -> None:
+        self.scenario = _loaded(scenario)
+        seed = self.scenario.seed
+        self.clock = clock(speed, None if seed is None else SEEDED_EPOCH)
+        self.chance = Chance(seed, "api")
         self.client_id = "sandbox"
-        self.client_secret = f"sandbox-{secrets.token_hex(8)}"
-        self.contract_id = str(uuid.uuid4())
+        self.client_secret = f"sandbox-{self.chance.secret(8)}"
+        self._signing_key = self.chance.secret(16).encode()
+        self._contracts = {self.chance.id(): contract for contract in self.scenario.contracts}
         self.requests: list[tuple[str, str]] = []
+        self.faults: list[Fault] = list(self.scenario.faults)
+        """What is to go wrong at the API; one that has befallen all the requests it is for is no more in it."""
         self.base_url = ""
-        self._signing_key = secrets.token_bytes(16)
-        self._tokens: dict[str, float] = {}
-        self._links = LinkOrigin(self._signature, lambda: self.clock.utc().timestamp())
-        self._tasks = Tasks(self)
+        self._host, self._ports = host, (_checked("port", port), _checked("link_port", link_port))
+        if not (isinstance(host, str) and host):
+            raise ValueError(f"host must be an address or a name of this machine: {host!r}")
+        self._links = LinkOrigin(self._signature, self.clock, Chance(seed, "links"))
+        self._links.faults.extend(self.scenario.link_faults)
         self._runners: list[web.AppRunner] = []
+
+    @property
+    def contract_ids(self) -> tuple[str, ...]:
+        return tuple(self._contracts)
+
+    @property
+    def contract_id(self) -> str:
+        return self.contract_ids[0]
+
+    def contract(self, contract_id: object) -> Contract | None:
+        """What the contract of this id allows; None: there is no such contract."""
+        return self._contracts.get(contract_id) if isinstance(contract_id, str) else None
 
     @property
     def token_url(self) -> str:
@@ -57,6 +95,16 @@ class Sandbox:
     @property
     def link_url(self) -> str:
         return self._links.url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables from which `Client.from_env()` makes a client of this sandbox."""
+        return {
+            "ICEYE_BASE_URL": self.base_url,
+            "ICEYE_TOKEN_URL": self.token_url,
+            "ICEYE_CLIENT_ID": self.client_id,
+            "ICEYE_CLIENT_SECRET": self.client_secret,
+        }
 
     @property
     def link_faults(self) -> list[LinkFault]:
@@ -75,15 +123,26 @@ class Sandbox:
         credentials = ClientCredentials(self.token_url, self.client_id, self.client_secret)
         return Client(self.base_url, **{"auth": credentials, "clock": self.clock, **options})
 
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, with `speed=0` (or `math.inf`).
+
+        It goes through all that falls due, one after the other, and comes back when what follows from it has happened.
+        """
+        await self.clock.advance(seconds)
+
     # --- life --------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self.clock.now()
-        api = web.Application(client_max_size=2**20)
-        api.router.add_post("/oauth2/token", self._token)
-        api.add_routes(self._routes())
-        self.base_url = await self._serve(api)
-        self._links.url = await self._serve(self._links.app())
+        try:
+            self.base_url = await self._serve(Api(self, self._links).app(), self._ports[0])
+            self._links.url = await self._serve(self._links.app(), self._ports[1])
+        except BaseException:
+            await self.__aexit__()
+            raise
+        if not _is_loopback(self._host):
+            words = f"the sandbox listens on {self._host}: whoever reaches this machine can use it"
+            warnings.warn(words, RuntimeWarning, stacklevel=2)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,73 +150,68 @@ class Sandbox:
             await runner.cleanup()
         self._runners.clear()
 
-    async def _serve(self, app: web.Application) -> str:
+    async def _serve(self, app: web.Application, port: int) -> str:
         app.on_response_prepare.insert(0, self._stamp)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_log,
+            shutdown_timeout=1.0,
+            keepalive_timeout=_IDLE,
+            handler_cancellation=True,
+            auto_decompress=False,  # Nothing is published of packed requests, and what they unpack to has no bound.
+        )
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+        with _explained(self._host, port):
+            await web.TCPSite(runner, self._host, port, backlog=_BACKLOG).start()
+        return f"http://{_reached_at(self._host)}:{runner.addresses[0][1]}"
 
     async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG002 - a signal passes both
         response.headers["Date"] = http_date(self.clock.utc())
-
-    # --- the API -----------------------------------------------------------------------------------------------
-
-    def _routes(self) -> list[web.RouteDef]:
-        tasks, products = self._tasks, Products(self, self._tasks, self._links)
-        planning, contracts = Planning(self), Contracts(self)
-        tasking, company = "/api/tasking/v2", "/api/company/v1"
-        task = f"{tasking}/tasks/{{task}}"
-        return [
-            web.post(f"{tasking}/tasks", self._api(tasks.create)),
-            web.get(f"{tasking}/tasks", self._api(tasks.list)),
-            web.get(task, self._api(tasks.get)),
-            web.patch(task, self._api(tasks.cancel)),
-            web.get(f"{task}/scene", self._api(tasks.scene)),
-            web.get(f"{task}/products", self._api(products.list)),
-            web.get(f"{task}/products/{{type}}", self._api(products.list)),
-            web.get(f"{task}/derivatives", self._api(products.derivatives)),
-            web.get(f"{tasking}/price", self._api(planning.price)),
-            web.post(f"{tasking}/feasibility", self._api(planning.feasibility)),
-            web.get(f"{company}/contracts", self._api(contracts.list)),
-            web.get(f"{company}/contracts/{{contract}}", self._api(contracts.get)),
-        ]
-
-    def _api(self, answer: Callable[[web.Request], Awaitable[web.Response]]) -> Handler:
-        async def handler(request: web.Request) -> web.StreamResponse:
-            self.requests.append((request.method, request.path))
-            try:
-                self._check_token(request)
-                return await answer(request)
-            except Refused as refused:
-                return error(request, refused)
-
-        return handler
-
-    async def _token(self, request: web.Request) -> web.Response:
-        self.requests.append((request.method, request.path))
-        basic = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
-        form = await request.post()
-        if not _same(request.headers.get("Authorization", ""), f"Basic {basic}"):
-            return web.json_response({"error": "invalid_client"}, status=401)
-        if form.get("grant_type") != "client_credentials":
-            return web.json_response({"error": "unsupported_grant_type"}, status=400)
-        token = secrets.token_urlsafe(24)
-        self._tokens[token] = self.clock.now() + _TOKEN_LIFE
-        return web.json_response(
-            {"token_type": "Bearer", "expires_in": _TOKEN_LIFE, "access_token": token, "scope": ""}
-        )
-
-    def _check_token(self, request: web.Request) -> None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme != "Bearer" or self._tokens.get(token, 0.0) <= self.clock.now():
-            raise Refused(401, "unauthorized", "missing or invalid authentication token")
 
     def _signature(self, path: str, expires: str) -> str:
         digest = hmac.digest(self._signing_key, f"{path}?{expires}".encode(), "sha256")
         return base64.b64encode(digest, b"-~").decode().replace("=", "_")
 
 
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+def _loaded(scenario: Scenario | str | Path | None) -> Scenario:
+    if scenario is None:
+        return Scenario()
+    return scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
+
+
+def _checked(name: str, port: Any) -> int:
+    if type(port) is not int or not 0 <= port <= 65_535:
+        raise ValueError(f"{name} must be a whole number in 0..65535: {port!r}")
+    return port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reached_at(host: str) -> str:
+    """The host in the URLs of an origin: from this machine, for a client takes `http://` to no other."""
+    if not _is_loopback(host):
+        return "[::1]" if ":" in host else "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+@contextmanager
+def _explained(host: str, port: int) -> Iterator[None]:
+    """An `OSError` in here says what to do."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno
+        if number == errno.EADDRINUSE:
+            words = f"port {port} is in use; choose another, or 0 for a free one"
+        elif number in {errno.EACCES, errno.EPERM}:
+            words = f"port {port} may not be used by this user; choose one from 1024 on, or 0 for a free one"
+        else:
+            words = f"cannot listen on {host}, which is no address of this machine; the usual one is 127.0.0.1"
+        raise OSError(number, words) from None

@@ -2,11 +2,20 @@
 
 from typing import Protocol
 
+from .chance import Chance
 from .clock import SandboxClock
 from .scenario import Scenario
+from .terms import Contract
 
 
 class World(Protocol):
     scenario: Scenario
     clock: SandboxClock
-    contract_id: str
+    chance: Chance
+
+    def contract(self, contract_id: object) -> Contract | None:
+        """The contract of this id."""
+        ...
+
+    @property
+    def contract_ids(self) -> tuple[str, ...]: ...

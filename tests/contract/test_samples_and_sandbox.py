@@ -4,7 +4,7 @@ import ast
 import io
 import json
 import zlib
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,9 +14,9 @@ import rasterio
 from rio_cogeo import cogeo
 
 import iceye_async.sandbox
-from iceye_async.sandbox import Sandbox, Scenario
+from iceye_async.sandbox import Scenario
+from tests.desk import BOTH, TASKS, open_desk
 
-TASKS = "/api/tasking/v2/tasks"
 TASK_FIELDS = {  # of the documented cancel answer, and what a create may send
     "id": str,
     "contractID": str,
@@ -36,84 +36,23 @@ STAGED = Scenario(
 )
 
 
-class HandClock:
-    """The sandbox's time, moved by hand."""
-
-    def __init__(self):
-        self.time, self.epoch = 0.0, datetime(2026, 1, 1, tzinfo=UTC)
-
-    def now(self):
-        return self.time
-
-    def utc(self):
-        return self.epoch + timedelta(seconds=self.time)
-
-
-class Desk:
-    """A sandbox on a hand-moved clock, and a signed-in HTTP session to ask it with."""
-
-    def __init__(self, sandbox, http):
-        self.sandbox, self.http, self.clock = sandbox, http, sandbox.clock
-        self.headers = {}
-
-    async def sign_in(self):
-        auth = {"Authorization": aiohttp.encode_basic_auth(self.sandbox.client_id, self.sandbox.client_secret)}
-        form = {"grant_type": "client_credentials"}
-        async with self.http.post(self.sandbox.token_url, headers=auth, data=form) as answer:
-            self.headers = {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
-
-    async def get(self, path, **headers):
-        async with self.http.get(f"{self.sandbox.base_url}{path}", headers=self.headers | headers) as answer:
-            return answer.status, await answer.json(content_type=None)
-
-    async def create(self, **changes):
-        opens = self.clock.utc()
-        order = {
-            "contractID": self.sandbox.contract_id,
-            "imagingMode": "SPOTLIGHT",
-            "pointOfInterest": {"lat": 60.2, "lon": 24.9},
-            "acquisitionWindow": {"start": opens.isoformat(), "end": (opens + timedelta(hours=1)).isoformat()},
-            "productTypes": ["GRD", "GRD-COG"],
-            "derivativeProductTypes": ["DC_VESSELS", "DC_AIRCRAFT"],
-            "reference": "a test",
-        }
-        order = {key: value for key, value in (order | changes).items() if value is not None}
-        async with self.http.post(f"{self.sandbox.base_url}{TASKS}", headers=self.headers, json=order) as answer:
-            return answer.status, await answer.json()
-
-    async def fetch(self, link, **headers):
-        async with self.http.get(link, headers=headers) as answer:
-            return answer.status, answer.content_type, await answer.read()
-
-    async def links(self):
-        """All links of a new task: by asset key of its product, and by derivative type."""
-        _, task = await self.create()
-        _, products = await self.get(f"{TASKS}/{task['id']}/products/GRD")
-        _, derivatives = await self.get(f"{TASKS}/{task['id']}/derivatives")
-        links = {key: asset["href"] for key, asset in products["data"][0]["assets"].items()}
-        return links | {found["derivativeProductType"]: found["assets"][0]["href"] for found in derivatives["data"]}
-
-
-async def open_desk(scenario):
-    sandbox = Sandbox(scenario)
-    sandbox.clock = HandClock()
-    async with sandbox, aiohttp.ClientSession() as http:
-        desk = Desk(sandbox, http)
-        await desk.sign_in()
-        yield desk
+async def fetch(desk, link, **headers):
+    """The status, the media type and the body."""
+    got = await desk.fetch(link, **headers)
+    return got.status, got.headers["Content-Type"], got.body
 
 
 @pytest.fixture
 async def desk():
     """Everything is there as soon as a task is created."""
-    async for desk in open_desk(AT_ONCE):
+    async with open_desk(AT_ONCE, BOTH) as desk:
         yield desk
 
 
 @pytest.fixture
 async def staged():
     """A task goes through its statuses as the clock is moved."""
-    async for desk in open_desk(STAGED):
+    async with open_desk(STAGED, BOTH) as desk:
         yield desk
 
 
@@ -223,7 +162,7 @@ async def test_derivatives_go_from_404_over_206_to_200(staged):
 
 
 async def test_a_task_goes_through_the_documented_statuses(staged):
-    _, task = await staged.create()
+    _, task = await staged.create(productTypes=["GRD", "SICD"])
     seen, products = [], []
     for staged.clock.time in (0, 15, 115, 215):
         seen.append((await staged.get(f"{TASKS}/{task['id']}"))[1]["status"])
@@ -231,6 +170,16 @@ async def test_a_task_goes_through_the_documented_statuses(staged):
 
     assert seen == ["RECEIVED", "ACTIVE", "FULFILLED", "DONE"]
     assert products == [404, 404, 200, 200]
+
+
+async def test_a_task_for_sla_products_alone_is_done_at_once(staged):
+    """The page "Get a task": ACTIVE goes to DONE where nothing beyond the SLA products was ordered."""
+    _, task = await staged.create(productTypes=["GRD", "QLK"])
+    seen = []
+    for staged.clock.time in (15, 109, 111, 215):
+        seen.append((await staged.get(f"{TASKS}/{task['id']}"))[1]["status"])
+
+    assert seen == ["ACTIVE", "ACTIVE", "DONE", "DONE"]
 
 
 @pytest.mark.parametrize("tail", ["", "/products", "/products/GRD", "/derivatives"])
@@ -299,7 +248,7 @@ async def test_the_error_body_is_the_one_that_the_request_accepts(desk):
 async def test_without_a_good_token_everything_is_401(desk):
     _, task = await desk.create()
     for headers in ({"Authorization": ""}, {"Authorization": "Bearer nobody"}, {"Authorization": "Basic x"}):
-        status, _ = await desk.get(f"{TASKS}/{task['id']}", **headers)
+        status, _ = await desk.get(f"{TASKS}/{task['id']}", headers)
         assert status == 401
 
 
@@ -337,7 +286,7 @@ async def test_links_are_on_an_origin_of_their_own(desk):
 
 async def test_a_link_is_good_without_any_authorization(desk):
     for link in (await desk.links()).values():
-        status, _, body = await desk.fetch(link)
+        status, _, body = await fetch(desk, link)
         assert status == 200
         assert body
 
@@ -346,7 +295,7 @@ async def test_a_link_is_good_without_any_authorization(desk):
 async def test_the_link_host_refuses_a_second_way_to_sign_in(desk, header):
     link = (await desk.links())["grd-tif"]
 
-    status, _, body = await desk.fetch(link, **{header: "a=b"})
+    status, _, body = await fetch(desk, link, **{header: "a=b"})
 
     assert status == 400
     assert is_xml_error(body)
@@ -366,7 +315,7 @@ async def test_the_link_host_refuses_a_second_way_to_sign_in(desk, header):
 async def test_a_link_that_was_changed_is_403(desk, spoil):
     link = (await desk.links())["grd-tif"]
 
-    status, kind, body = await desk.fetch(spoil(link))
+    status, kind, body = await fetch(desk, spoil(link))
 
     assert status == 403
     assert "xml" in kind
@@ -376,10 +325,10 @@ async def test_a_link_that_was_changed_is_403(desk, spoil):
 async def test_a_link_lives_an_hour(desk):
     link = (await desk.links())["grd-tif"]
     desk.clock.time = 3590
-    assert (await desk.fetch(link))[0] == 200
+    assert (await fetch(desk, link))[0] == 200
 
     desk.clock.time = 3610
-    status, _, body = await desk.fetch(link)
+    status, _, body = await fetch(desk, link)
 
     assert status == 403
     assert is_xml_error(body)
@@ -395,14 +344,14 @@ async def test_a_new_look_gives_a_new_link(desk):
 
     link = after["data"][0]["assets"][0]["href"]
     assert link != before["data"][0]["assets"][0]["href"]
-    assert (await desk.fetch(link))[0] == 200
+    assert (await fetch(desk, link))[0] == 200
 
 
 # --- files -------------------------------------------------------------------------------------------------------
 
 
 async def test_the_image_is_a_georeferenced_cloud_optimised_geotiff(desk, tmp_path):
-    _, media, body = await desk.fetch((await desk.links())["grd-tif"])
+    _, media, body = await fetch(desk, (await desk.links())["grd-tif"])
     (tmp_path / "grd.tif").write_bytes(body)
 
     assert media == "image/tiff"
@@ -418,7 +367,7 @@ async def test_the_image_is_a_georeferenced_cloud_optimised_geotiff(desk, tmp_pa
 
 @pytest.mark.parametrize("key", ["quicklook-png", "thumbnail-png"])
 async def test_the_previews_are_png(desk, key):
-    _, media, body = await desk.fetch((await desk.links())[key])
+    _, media, body = await fetch(desk, (await desk.links())[key])
 
     assert media == "image/png"
     assert body.startswith(b"\x89PNG\r\n\x1a\n")
@@ -437,7 +386,7 @@ async def test_the_previews_are_png(desk, key):
 async def test_detections_are_geojson_in_the_picture_and_say_that_they_are_made_up(desk):
     links = await desk.links()
     for name in ("DC_VESSELS", "DC_AIRCRAFT"):
-        _, media, body = await desk.fetch(links[name])
+        _, media, body = await fetch(desk, links[name])
         collection = json.loads(body)
 
         assert media == "application/geo+json"
@@ -455,7 +404,7 @@ async def test_the_same_link_gives_the_same_bytes(desk):
     links = await desk.links()
 
     for link in links.values():
-        assert await desk.fetch(link) == await desk.fetch(link)
+        assert await fetch(desk, link) == await fetch(desk, link)
 
 
 # --- these tests themselves -------------------------------------------------------------------------------------------

@@ -8,151 +8,25 @@ import re
 import socket
 import struct
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import pytest
 import rasterio
 
-from iceye_async.sandbox import LinkFault, LinkRequest, Sandbox, Scenario, documents
+from iceye_async.sandbox import LinkFault, LinkRequest, Scenario, documents
+from tests.desk import AT_ONCE, BOTH, Line, turns
+from tests.desk import open_desk as open_any_desk
 
-TASKS = "/api/tasking/v2/tasks"
 SIZE = 3_000_001
-AT_ONCE = {"decided": 0, "imaged": 0, "fulfilled": 0, "done": 0, "derivatives": {"DC_VESSELS": 0.0}}
-
-
-class HandClock:
-    """The sandbox's time, moved by hand."""
-
-    def __init__(self):
-        self.time, self.epoch = 0.0, datetime(2026, 1, 1, tzinfo=UTC)
-
-    def now(self):
-        return self.time
-
-    def utc(self):
-        return self.epoch + timedelta(seconds=self.time)
-
-
-class Got(NamedTuple):
-    """A whole answer."""
-
-    status: int
-    headers: Any
-    body: bytes
-
-
-class Desk:
-    """A sandbox on a hand-moved clock, and a signed-in HTTP session to ask it with."""
-
-    def __init__(self, sandbox, http):
-        self.sandbox, self.http, self.clock = sandbox, http, sandbox.clock
-        self.faults, self.heard = sandbox.link_faults, sandbox.link_requests
-
-    async def _json(self, method, path, **options):
-        async with self.http.request(method, self.sandbox.base_url + path, headers=self.auth, **options) as answer:
-            return await answer.json()
-
-    async def sign_in(self):
-        auth = {"Authorization": aiohttp.encode_basic_auth(self.sandbox.client_id, self.sandbox.client_secret)}
-        form = {"grant_type": "client_credentials"}
-        async with self.http.post(self.sandbox.token_url, headers=auth, data=form) as answer:
-            self.auth = {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
-
-    async def order(self):
-        """The id of a new task."""
-        opens = self.clock.utc()
-        order = {
-            "contractID": self.sandbox.contract_id,
-            "imagingMode": "SPOTLIGHT",
-            "pointOfInterest": {"lat": 60.2, "lon": 24.9},
-            "acquisitionWindow": {"start": opens.isoformat(), "end": (opens + timedelta(hours=1)).isoformat()},
-            "productTypes": ["GRD", "GRD-COG"],
-            "derivativeProductTypes": ["DC_VESSELS"],
-        }
-        return (await self._json("POST", TASKS, json=order))["id"]
-
-    async def products(self, task_id):
-        """The links of each product, by asset key."""
-        listing = await self._json("GET", f"{TASKS}/{task_id}/products")
-        return [{key: asset["href"] for key, asset in item["assets"].items()} for item in listing["data"]]
-
-    async def links(self):
-        """The links of the first product of a new task, by asset key, and that of its derivative, by type."""
-        task_id = await self.order()
-        products = await self.products(task_id)
-        listing = await self._json("GET", f"{TASKS}/{task_id}/derivatives")
-        return products[0] | {item["derivativeProductType"]: item["assets"][0]["href"] for item in listing["data"]}
-
-    async def ask(self, link, method="GET", **headers):
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.http.request(method, link, headers=named, allow_redirects=False) as answer:
-            return Got(answer.status, answer.headers, await answer.read())
-
-
-class Line:
-    """A connection of its own to the link host, on which everything is seen."""
-
-    def __init__(self, link):
-        self._link = urlsplit(link)
-        self._loop = asyncio.get_running_loop()
-        self.socket = socket.socket()
-        self.socket.setblocking(False)
-        self._received = b""
-
-    async def ask(self, *, version="1.1", method="GET", **headers):
-        here = (self._link.hostname, self._link.port)
-        await self._loop.sock_connect(self.socket, here)
-        target = f"{self._link.path}?{self._link.query}"
-        lines = [f"{method} {target} HTTP/{version}", f"Host: {here[0]}:{here[1]}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        await self._loop.sock_sendall(self.socket, "\r\n".join([*lines, "", ""]).encode())
-
-    async def receive(self, count):
-        """The body, as soon as it is so many bytes."""
-        while b"\r\n\r\n" not in self._received or len(self._parts[1]) < count:
-            self._received += await self._loop.sock_recv(self.socket, 65_536)
-        return self._parts[1]
-
-    async def receive_all(self):
-        """The head, the body, and how the connection ended."""
-        end = "closed"
-        try:
-            while piece := await self._loop.sock_recv(self.socket, 1_000_000):
-                self._received += piece
-        except ConnectionResetError:
-            end = "reset"
-        head, body = self._parts
-        return f"{head.decode().lower()}\r\n", body, end
-
-    @property
-    def _parts(self):
-        head, _, body = self._received.partition(b"\r\n\r\n")
-        return head, body
-
-    async def is_silent(self):
-        """Whether nothing comes, not even an end, in a while that is long for this machine and short for us."""
-        reading = asyncio.ensure_future(self._loop.sock_recv(self.socket, 1))
-        await turns(100)
-        reading.cancel()
-        return not reading.done() or reading.cancelled()
-
-
-async def turns(count):
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
 async def open_desk(**scenario):
-    sandbox = Sandbox(Scenario(**(AT_ONCE | scenario)))
-    sandbox.clock = HandClock()
-    async with sandbox, aiohttp.ClientSession() as http:
-        desk = Desk(sandbox, http)
-        await desk.sign_in()
+    given = AT_ONCE | {"derivatives": {"DC_VESSELS": 0.0}} | scenario
+    async with open_any_desk(Scenario(**given), BOTH | {"derivativeProductTypes": ["DC_VESSELS"]}) as desk:
         yield desk
 
 
@@ -202,7 +76,7 @@ def share_bytes(first, second):
 
 
 async def test_a_file_comes_with_its_length_validators_and_the_offer_of_ranges(desk, big):
-    got = await desk.ask(big)
+    got = await desk.fetch(big)
 
     assert got.status == 200
     assert len(got.body) == SIZE
@@ -217,7 +91,7 @@ async def test_a_file_comes_with_its_length_validators_and_the_offer_of_ranges(d
 
 
 async def test_a_head_is_the_head_of_a_get(desk, big):
-    whole, head = await desk.ask(big), await desk.ask(big, "HEAD", Range="bytes=0-9")
+    whole, head = await desk.fetch(big), await desk.fetch(big, "HEAD", Range="bytes=0-9")
 
     assert (head.status, head.body) == (200, b"")
     for name in ("Content-Length", "Content-Type", "ETag", "Last-Modified", "Accept-Ranges"):
@@ -226,14 +100,14 @@ async def test_a_head_is_the_head_of_a_get(desk, big):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 async def test_other_methods_are_refused(desk, big, method):
-    got = await desk.ask(big, method)
+    got = await desk.fetch(big, method)
 
     assert got.status == 405
     assert got.headers["Allow"] == "GET, HEAD"
 
 
 async def test_a_file_is_the_same_each_time(desk, big):
-    first, second = await desk.ask(big), await desk.ask(big)
+    first, second = await desk.fetch(big), await desk.fetch(big)
 
     assert first.body == second.body
     assert first.headers["ETag"] == second.headers["ETag"]
@@ -242,7 +116,7 @@ async def test_a_file_is_the_same_each_time(desk, big):
 
 async def test_files_differ_and_so_do_their_etags(desk):
     here, there = await desk.links(), await desk.links()
-    answers = [await desk.ask(links[key]) for links in (here, there) for key in ("grd-tif", "quicklook-png")]
+    answers = [await desk.fetch(links[key]) for links in (here, there) for key in ("grd-tif", "quicklook-png")]
 
     assert len({got.body for got in answers}) == 4
     assert len({got.headers["ETag"] for got in answers}) == 4
@@ -251,13 +125,13 @@ async def test_files_differ_and_so_do_their_etags(desk):
 async def test_dates_are_those_at_which_things_were_ready():
     async with open_desk(imaged=100, fulfilled=20, derivatives={"DC_VESSELS": 3.0}) as desk:
         begun = desk.clock.utc()
-        task_id = await desk.order()
+        path = await desk.created()
         desk.clock.time = 500
-        product = (await desk.products(task_id))[0]["grd-tif"]
-        listing = await desk._json("GET", f"{TASKS}/{task_id}/derivatives")
+        product = (await desk.products(path))[0]["grd-tif"]
+        _, listing = await desk.get(f"{path}/derivatives")
 
-        of_product = await desk.ask(product)
-        of_derivative = await desk.ask(listing["data"][0]["assets"][0]["href"])
+        of_product = await desk.fetch(product)
+        of_derivative = await desk.fetch(listing["data"][0]["assets"][0]["href"])
 
     assert parsedate_to_datetime(of_product.headers["Last-Modified"]) == begun + timedelta(seconds=120)
     assert parsedate_to_datetime(of_derivative.headers["Last-Modified"]) == begun + timedelta(seconds=123)
@@ -269,7 +143,7 @@ async def test_dates_are_those_at_which_things_were_ready():
 async def test_a_file_is_as_big_as_the_scenario_says_and_begins_as_the_real_one():
     async with open_desk(sizes={"grd-tif": SIZE, "DC_VESSELS": 2_000_000, "quicklook-png": 100}) as desk:
         links = await desk.links()
-        bodies = {key: (await desk.ask(link)).body for key, link in links.items()}
+        bodies = {key: (await desk.fetch(link)).body for key, link in links.items()}
 
     with rasterio.open(io.BytesIO(bodies["grd-tif"])) as picture:
         assert picture.read(1).max() == 60_000
@@ -283,7 +157,7 @@ async def test_a_file_is_as_big_as_the_scenario_says_and_begins_as_the_real_one(
 
 async def test_a_file_may_be_empty_or_one_byte(desk):
     links = await desk.links()
-    empty, tiny = await desk.ask(links["grd-xml"]), await desk.ask(links["thumbnail-json"])
+    empty, tiny = await desk.fetch(links["grd-xml"]), await desk.fetch(links["thumbnail-json"])
 
     assert (empty.status, empty.body, empty.headers["Content-Length"]) == (200, b"", "0")
     assert (tiny.status, tiny.body, tiny.headers["Content-Length"]) == (200, b"{", "1")
@@ -291,7 +165,7 @@ async def test_a_file_may_be_empty_or_one_byte(desk):
 
 async def test_no_part_of_a_big_file_is_like_another(desk, big):
     """A piece that was written to a wrong place shows."""
-    body = (await desk.ask(big, Range="bytes=1000000-")).body
+    body = (await desk.fetch(big, Range="bytes=1000000-")).body
     blocks = [body[start : start + 64] for start in range(0, len(body) - 64, 64)]
 
     assert len(set(blocks)) == len(blocks)
@@ -301,8 +175,8 @@ async def test_sixty_gigabytes_are_no_trouble():
     size = 60 * 10**9
     async with open_desk(sizes={"DC_VESSELS": size}) as desk:
         link = (await desk.links())["DC_VESSELS"]
-        head = await desk.ask(link, "HEAD")
-        end = await desk.ask(link, Range=f"bytes={size - 5}-")
+        head = await desk.fetch(link, "HEAD")
+        end = await desk.fetch(link, Range=f"bytes={size - 5}-")
 
     assert int(head.headers["Content-Length"]) == size
     assert end.headers["Content-Range"] == f"bytes {size - 5}-{size - 1}/{size}"
@@ -313,20 +187,20 @@ async def test_a_file_is_made_once(desk, monkeypatch):
     made = []
     make = documents.file
     monkeypatch.setattr(documents, "file", lambda *what: made.append(what[0]) or make(*what))
-    task_id = await desk.order()
-    for product in [*(await desk.products(task_id)), *(await desk.products(task_id))]:
+    path = await desk.created()
+    for product in [*(await desk.products(path)), *(await desk.products(path))]:
         for link in product.values():
-            await desk.ask(link, Range="bytes=0-9")
+            await desk.fetch(link, Range="bytes=0-9")
 
-    assert sorted(made) == sorted(documents.ASSETS)
+    assert sorted(made) == sorted(documents.keys_of("GRD"))
 
 
 async def test_by_wish_the_host_names_the_files():
     async with open_desk(names=True) as desk:
-        task_id = await desk.order()
-        links = await desk.products(task_id)
+        path = await desk.created()
+        links = await desk.products(path)
         told = [
-            [(await desk.ask(link, method)).headers["Content-Disposition"] for link in product.values()]
+            [(await desk.fetch(link, method)).headers["Content-Disposition"] for link in product.values()]
             for product in links
             for method in ("GET", "HEAD")
         ]
@@ -342,21 +216,21 @@ async def test_by_wish_the_host_names_the_files():
 
 async def test_by_wish_a_detection_file_has_a_name_too():
     async with open_desk(names=True) as desk:
-        got = await desk.ask((await desk.links())["DC_VESSELS"])
+        got = await desk.fetch((await desk.links())["DC_VESSELS"])
 
     assert re.search(r'filename="ICEYE_.+_vessel-detections\.geojson"', got.headers["Content-Disposition"])
 
 
 async def test_the_products_of_a_task_share_their_previews(desk):
-    grd, cog = await desk.products(await desk.order())
-    other, _ = await desk.products(await desk.order())
+    grd, cog = await desk.products(await desk.created())
+    other, _ = await desk.products(await desk.created())
 
     for key in ("quicklook-png", "thumbnail-png", "thumbnail-json"):
         assert urlsplit(grd[key]).path == urlsplit(cog[key]).path
         assert grd[key] != cog[key]
         assert urlsplit(grd[key]).path != urlsplit(other[key]).path
-        assert (await desk.ask(grd[key])).body == (await desk.ask(cog[key])).body
-        assert (await desk.ask(grd[key])).status == (await desk.ask(cog[key])).status == 200
+        assert (await desk.fetch(grd[key])).body == (await desk.fetch(cog[key])).body
+        assert (await desk.fetch(grd[key])).status == (await desk.fetch(cog[key])).status == 200
     for key in ("grd-tif", "grd-xml"):
         assert urlsplit(grd[key]).path != urlsplit(cog[key]).path
 
@@ -377,14 +251,14 @@ async def test_a_link_lives_as_long_as_the_scenario_says(life, now, status):
     async with open_desk(link_life=life) as desk:
         link = (await desk.links())["grd-xml"]
         desk.clock.time = life + now
-        got = await desk.ask(link)
+        got = await desk.fetch(link)
 
     assert got.status == status
 
 
 async def test_an_expired_link_is_403_with_the_id_of_the_request(desk, big):
     desk.clock.time = 3601
-    first, second = await desk.ask(big), await desk.ask(big)
+    first, second = await desk.fetch(big), await desk.fetch(big)
 
     assert first.status == 403
     assert is_xml_error(first)
@@ -401,7 +275,7 @@ async def test_a_link_may_end_while_the_file_is_on_its_way(desk, big, line):
     _, body, end = await line.receive_all()
 
     assert (len(body), end) == (SIZE, "closed")
-    assert (await desk.ask(big)).status == 403
+    assert (await desk.fetch(big)).status == 403
 
 
 @pytest.mark.parametrize(
@@ -431,7 +305,7 @@ async def test_a_link_that_is_not_as_it_was_given_is_403(desk, big, spoil):
 
 @pytest.mark.parametrize("name", ["Authorization", "Cookie", "Proxy-Authorization", "cookie"])
 async def test_credentials_are_refused_whatever_the_link(desk, big, name):
-    got = await desk.ask(big, **{name: "a=b"})
+    got = await desk.fetch(big, **{name: "a=b"})
 
     assert got.status == 400
     assert is_xml_error(got)
@@ -459,7 +333,7 @@ SPANS = [
 
 @pytest.mark.parametrize(("field", "start", "stop"), SPANS)
 async def test_a_range_gives_just_these_bytes(desk, big, field, start, stop):
-    whole, got = await desk.ask(big), await desk.ask(big, Range=field)
+    whole, got = await desk.fetch(big), await desk.fetch(big, Range=field)
 
     assert got.status == 206
     assert got.body == whole.body[start:stop]
@@ -471,7 +345,7 @@ async def test_a_range_gives_just_these_bytes(desk, big, field, start, stop):
 
 @pytest.mark.parametrize("field", [f"bytes={SIZE}-", f"bytes={SIZE}-{SIZE}", "bytes=99999999-", "bytes=-0"])
 async def test_a_range_of_no_byte_is_416_and_tells_the_size(desk, big, field):
-    got = await desk.ask(big, Range=field)
+    got = await desk.fetch(big, Range=field)
 
     assert got.status == 416
     assert got.headers["Content-Range"] == f"bytes */{SIZE}"
@@ -487,7 +361,7 @@ NONSENSE = [
 
 @pytest.mark.parametrize("field", NONSENSE, ids=lambda field: field[:20].encode("ascii", "replace").decode())
 async def test_several_ranges_or_nonsense_give_the_whole(desk, big, field):
-    got = await desk.ask(big, Range=field)
+    got = await desk.fetch(big, Range=field)
 
     assert (got.status, len(got.body)) == (200, SIZE)
     assert "Content-Range" not in got.headers
@@ -504,7 +378,7 @@ async def test_two_range_headers_are_several_ranges(desk, big):
     ("field", "status"), [("bytes=0-", 416), ("bytes=0-9", 416), ("bytes=-0", 416), ("bytes=-5", 200)]
 )
 async def test_of_an_empty_file_no_range_can_be_had(desk, field, status):
-    got = await desk.ask((await desk.links())["grd-xml"], Range=field)
+    got = await desk.fetch((await desk.links())["grd-xml"], Range=field)
 
     assert got.status == status
     assert got.headers.get("Content-Range") == ("bytes */0" if status == 416 else None)
@@ -517,12 +391,12 @@ def other_spellings(date):
 
 @pytest.mark.parametrize("which", ["etag", "date", "rfc 850 date", "asctime date"])
 async def test_a_range_of_the_version_that_there_is_is_given(desk, big, which):
-    whole = await desk.ask(big)
+    whole = await desk.fetch(big)
     date = whole.headers["Last-Modified"]
     spellings = [whole.headers["ETag"], date, *other_spellings(date)]
     validator = dict(zip(["etag", "date", "rfc 850 date", "asctime date"], spellings, strict=True))[which]
 
-    got = await desk.ask(big, Range="bytes=5-9", If_Range=validator)
+    got = await desk.fetch(big, Range="bytes=5-9", If_Range=validator)
 
     assert (got.status, got.body) == (206, whole.body[5:10])
     assert (desk.heard[-1].range, desk.heard[-1].if_range) == ("bytes=5-9", validator)
@@ -549,59 +423,62 @@ async def test_a_range_of_the_version_that_there_is_is_given(desk, big, which):
     ],
 )
 async def test_a_range_of_any_other_version_gives_the_whole(desk, big, change):
-    head = (await desk.ask(big, "HEAD")).headers
+    head = (await desk.fetch(big, "HEAD")).headers
     assert head["Last-Modified"] == "Thu, 01 Jan 2026 00:00:00 GMT"
 
-    got = await desk.ask(big, Range="bytes=5-9", If_Range=change(head["ETag"], head["Last-Modified"]))
+    got = await desk.fetch(big, Range="bytes=5-9", If_Range=change(head["ETag"], head["Last-Modified"]))
 
     assert (got.status, len(got.body)) == (200, SIZE)
 
 
 async def test_of_another_version_no_range_is_unsatisfiable(desk, big):
-    got = await desk.ask(big, Range=f"bytes={SIZE}-", If_Range='"another"')
+    got = await desk.fetch(big, Range=f"bytes={SIZE}-", If_Range='"another"')
 
     assert got.status == 200
 
 
 async def test_a_weak_tag_does_not_even_match_itself(desk, big):
-    desk.faults.append(LinkFault(etag='W/"1"', times=2))
-    head = await desk.ask(big, "HEAD")
+    desk.link_faults.append(LinkFault(etag='W/"1"', times=2))
+    head = await desk.fetch(big, "HEAD")
 
-    got = await desk.ask(big, Range="bytes=5-9", If_Range=head.headers["ETag"])
+    got = await desk.fetch(big, Range="bytes=5-9", If_Range=head.headers["ETag"])
 
     assert head.headers["ETag"] == 'W/"1"'
     assert got.status == 200
 
 
 async def test_if_range_without_a_range_means_nothing(desk, big):
-    assert (await desk.ask(big, If_Range='"another"')).status == 200
+    assert (await desk.fetch(big, If_Range='"another"')).status == 200
 
 
 # --- which requests suffer ---------------------------------------------------------------------------------------
 
 
 async def statuses(desk, link, count):
-    return [(await desk.ask(link, "HEAD")).status for _ in range(count)]
+    return [(await desk.fetch(link, "HEAD")).status for _ in range(count)]
 
 
 async def test_a_fault_lets_some_pass_befalls_some_and_is_over(desk, big):
-    desk.faults.append(LinkFault(skip=2, times=3, status=503))
+    desk.link_faults.append(LinkFault(skip=2, times=3, status=503))
 
     assert await statuses(desk, big, 4) == [200, 200, 503, 503]
-    assert desk.faults == [LinkFault(times=1, status=503)]
+    assert desk.link_faults == [LinkFault(times=1, status=503)]
     assert await statuses(desk, big, 2) == [503, 200]
-    assert desk.faults == []
+    assert desk.link_faults == []
 
 
 async def test_faults_come_one_after_the_other(desk, big):
-    desk.faults += [LinkFault(status=500, skip=1), LinkFault(status=501, skip=1), LinkFault(status=502)]
+    desk.link_faults += [LinkFault(status=500, skip=1), LinkFault(status=501, skip=1), LinkFault(status=502)]
 
     assert await statuses(desk, big, 6) == [200, 500, 200, 501, 502, 200]
 
 
 async def test_a_fault_means_the_paths_that_it_names(desk):
     links = await desk.links()
-    desk.faults += [LinkFault(path="detections", status=500, times=2), LinkFault(path="/grd-", status=501, times=2)]
+    desk.link_faults += [
+        LinkFault(path="detections", status=500, times=2),
+        LinkFault(path="/grd-", status=501, times=2),
+    ]
 
     assert await statuses(desk, links["grd-tif"], 1) == [501]
     assert await statuses(desk, links["quicklook-png"], 1) == [200]
@@ -610,10 +487,10 @@ async def test_a_fault_means_the_paths_that_it_names(desk):
 
 
 async def test_a_request_that_is_refused_anyway_uses_up_no_fault(desk, big):
-    desk.faults.append(LinkFault(status=500))
-    await desk.ask(big, Cookie="a=b")
-    await desk.ask(big.replace("Signature=", "Signature=x"))
-    await desk.ask(big, "POST")
+    desk.link_faults.append(LinkFault(status=500))
+    await desk.fetch(big, Cookie="a=b")
+    await desk.fetch(big.replace("Signature=", "Signature=x"))
+    await desk.fetch(big, "POST")
 
     assert await statuses(desk, big, 2) == [500, 200]
 
@@ -636,9 +513,9 @@ def test_a_fault_that_makes_no_sense_cannot_be_made(wrong):
 
 @pytest.mark.parametrize("status", [302, 403, 404, 416, 418, 429, 500, 503, 599])
 async def test_a_status_comes_with_an_xml_error(desk, big, status):
-    desk.faults.append(LinkFault(status=status, headers={"Retry-After": "7"}))
+    desk.link_faults.append(LinkFault(status=status, headers={"Retry-After": "7"}))
 
-    got = await desk.ask(big, Range="bytes=0-9")
+    got = await desk.fetch(big, Range="bytes=0-9")
 
     assert got.status == desk.heard[-1].status == status
     assert is_xml_error(got)
@@ -648,9 +525,9 @@ async def test_a_status_comes_with_an_xml_error(desk, big, status):
 
 
 async def test_a_status_with_a_body_is_just_that(desk, big):
-    desk.faults.append(LinkFault(status=206, body=b"hello", headers={"Content-Range": "bytes 7-3/x"}))
+    desk.link_faults.append(LinkFault(status=206, body=b"hello", headers={"Content-Range": "bytes 7-3/x"}))
 
-    got = await desk.ask(big)
+    got = await desk.fetch(big)
 
     assert (got.status, got.body) == (206, b"hello")
     assert got.headers["Content-Type"] == "application/geo+json"
@@ -660,23 +537,23 @@ async def test_a_status_with_a_body_is_just_that(desk, big):
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_a_status_that_has_no_body_has_none(desk, big, status):
-    desk.faults.append(LinkFault(status=status))
+    desk.link_faults.append(LinkFault(status=status))
 
-    got = await desk.ask(big)
+    got = await desk.fetch(big)
 
     assert (got.status, got.body) == (status, b"")
     assert desk.heard[-1].sent == 0
-    assert (await desk.ask(big)).status == 200
+    assert (await desk.fetch(big)).status == 200
 
 
 async def test_other_bytes_are_a_file_of_their_own(desk, big):
-    real = await desk.ask(big)
-    desk.faults.append(LinkFault(body=b"<html>sorry", headers={"Content-Type": "text/html"}, times=4))
+    real = await desk.fetch(big)
+    desk.link_faults.append(LinkFault(body=b"<html>sorry", headers={"Content-Type": "text/html"}, times=4))
 
-    whole = await desk.ask(big)
-    part = await desk.ask(big, Range="bytes=1-4", If_Range=whole.headers["ETag"])
-    by_tag = await desk.ask(big, Range="bytes=1-4", If_Range=real.headers["ETag"])
-    by_date = await desk.ask(big, Range="bytes=1-4", If_Range=real.headers["Last-Modified"])
+    whole = await desk.fetch(big)
+    part = await desk.fetch(big, Range="bytes=1-4", If_Range=whole.headers["ETag"])
+    by_tag = await desk.fetch(big, Range="bytes=1-4", If_Range=real.headers["ETag"])
+    by_date = await desk.fetch(big, Range="bytes=1-4", If_Range=real.headers["Last-Modified"])
 
     assert (whole.status, whole.body, whole.headers["Content-Type"]) == (200, b"<html>sorry", "text/html")
     assert (part.status, part.body) == (206, b"html")
@@ -685,9 +562,9 @@ async def test_other_bytes_are_a_file_of_their_own(desk, big):
 
 async def test_headers_are_replaced_added_and_removed(desk, big):
     changes = {"etag": '"mine"', "Last-Modified": None, "X-New": "1", "Date": "now", "content-type": "a/b"}
-    desk.faults.append(LinkFault(headers=changes))
+    desk.link_faults.append(LinkFault(headers=changes))
 
-    got = await desk.ask(big)
+    got = await desk.fetch(big)
 
     assert got.headers.getall("ETag") == ['"mine"']
     assert "Last-Modified" not in got.headers
@@ -698,7 +575,7 @@ async def test_headers_are_replaced_added_and_removed(desk, big):
 
 
 async def test_without_a_length_the_body_ends_where_the_connection_does(desk, big, line):
-    desk.faults.append(LinkFault(headers={"content-length": None}))
+    desk.link_faults.append(LinkFault(headers={"content-length": None}))
     await line.ask()
 
     head, body, end = await line.receive_all()
@@ -710,7 +587,7 @@ async def test_without_a_length_the_body_ends_where_the_connection_does(desk, bi
 
 @pytest.mark.parametrize("told", [SIZE - 1000, SIZE + 1000])
 async def test_a_length_may_lie(desk, big, line, told):
-    desk.faults.append(LinkFault(headers={"Content-Length": str(told)}))
+    desk.link_faults.append(LinkFault(headers={"Content-Length": str(told)}))
     await line.ask()
 
     head, body, end = await line.receive_all()
@@ -721,9 +598,9 @@ async def test_a_length_may_lie(desk, big, line, told):
 
 @pytest.mark.parametrize("field", ["bytes=0-", "bytes=1000-2000"])
 async def test_a_range_may_be_ignored(desk, big, field):
-    desk.faults.append(LinkFault(ignore_range=True))
+    desk.link_faults.append(LinkFault(ignore_range=True))
 
-    got = await desk.ask(big, Range=field)
+    got = await desk.fetch(big, Range=field)
 
     assert (got.status, len(got.body)) == (200, SIZE)
     assert "Content-Range" not in got.headers
@@ -731,10 +608,10 @@ async def test_a_range_may_be_ignored(desk, big, field):
 
 @pytest.mark.parametrize(("field", "status"), [("bytes=10-", 206), ("x", 200)])
 async def test_a_length_may_be_left_out(desk, big, field, status):
-    whole = await desk.ask(big)
-    desk.faults += [LinkFault(chunked=True), LinkFault(chunked=True)]
+    whole = await desk.fetch(big)
+    desk.link_faults += [LinkFault(chunked=True), LinkFault(chunked=True)]
 
-    got, head = await desk.ask(big, Range=field), await desk.ask(big, "HEAD")
+    got, head = await desk.fetch(big, Range=field), await desk.fetch(big, "HEAD")
 
     assert (got.status, got.body) == (status, whole.body[10 if status == 206 else 0 :])
     assert got.headers["Transfer-Encoding"] == "chunked"
@@ -743,7 +620,7 @@ async def test_a_length_may_be_left_out(desk, big, field, status):
 
 
 async def test_http_1_0_knows_no_chunks(desk, big, line):
-    desk.faults.append(LinkFault(chunked=True))
+    desk.link_faults.append(LinkFault(chunked=True))
     await line.ask(version="1.0")
 
     head, body, _ = await line.receive_all()
@@ -753,7 +630,7 @@ async def test_http_1_0_knows_no_chunks(desk, big, line):
 
 
 async def test_bytes_come_after_the_end(desk, big, line):
-    desk.faults.append(LinkFault(extra=b"surplus"))
+    desk.link_faults.append(LinkFault(extra=b"surplus"))
     await line.ask(Connection="close", Range="bytes=0-99")
 
     head, body, _ = await line.receive_all()
@@ -764,7 +641,7 @@ async def test_bytes_come_after_the_end(desk, big, line):
 
 
 async def test_bytes_come_after_the_last_chunk(desk, big, line):
-    desk.faults.append(LinkFault(extra=b"surplus", chunked=True))
+    desk.link_faults.append(LinkFault(extra=b"surplus", chunked=True))
     await line.ask(Connection="close", Range="bytes=0-9")
 
     _, body, _ = await line.receive_all()
@@ -773,7 +650,7 @@ async def test_bytes_come_after_the_last_chunk(desk, big, line):
 
 
 async def test_bytes_come_after_an_empty_file(desk):
-    desk.faults.append(LinkFault(extra=b"surplus"))
+    desk.link_faults.append(LinkFault(extra=b"surplus"))
     line = Line((await desk.links())["grd-xml"])
     await line.ask(Connection="close")
 
@@ -785,15 +662,15 @@ async def test_bytes_come_after_an_empty_file(desk):
 
 
 async def test_a_file_may_be_replaced_by_another_of_the_same_length(desk, big):
-    old = await desk.ask(big)
-    desk.faults += [LinkFault(etag='"v2"', times=5), LinkFault(etag='"v3"')]
+    old = await desk.fetch(big)
+    desk.link_faults += [LinkFault(etag='"v2"', times=5), LinkFault(etag='"v3"')]
 
-    new = await desk.ask(big)
-    part = await desk.ask(big, Range="bytes=5-1500000", If_Range='"v2"')
-    by_date = await desk.ask(big, Range="bytes=5-9", If_Range=new.headers["Last-Modified"])
-    by_old_tag = await desk.ask(big, Range="bytes=5-9", If_Range=old.headers["ETag"])
-    by_old_date = await desk.ask(big, Range="bytes=5-9", If_Range=old.headers["Last-Modified"])
-    newest = await desk.ask(big)
+    new = await desk.fetch(big)
+    part = await desk.fetch(big, Range="bytes=5-1500000", If_Range='"v2"')
+    by_date = await desk.fetch(big, Range="bytes=5-9", If_Range=new.headers["Last-Modified"])
+    by_old_tag = await desk.fetch(big, Range="bytes=5-9", If_Range=old.headers["ETag"])
+    by_old_date = await desk.fetch(big, Range="bytes=5-9", If_Range=old.headers["Last-Modified"])
+    newest = await desk.fetch(big)
 
     assert [new.headers["ETag"], newest.headers["ETag"]] == ['"v2"', '"v3"']
     assert len(new.body) == SIZE
@@ -808,9 +685,9 @@ async def test_a_file_may_be_replaced_by_another_of_the_same_length(desk, big):
 
 async def test_even_one_byte_is_another_when_it_is_replaced(desk):
     link = (await desk.links())["thumbnail-json"]
-    desk.faults.append(LinkFault(etag='"v2"'))
+    desk.link_faults.append(LinkFault(etag='"v2"'))
 
-    assert (await desk.ask(link)).body != (await desk.ask(link)).body
+    assert (await desk.fetch(link)).body != (await desk.fetch(link)).body
 
 
 # --- broken off --------------------------------------------------------------------------------------------------
@@ -820,7 +697,7 @@ ENDS = [0, 1, 100, 65_536, 1_000_000, SIZE - 1, SIZE]
 
 @pytest.mark.parametrize("count", ENDS)
 async def test_a_cut_ends_the_connection_as_if_all_were_well(desk, big, line, count):
-    desk.faults.append(LinkFault(cut=count))
+    desk.link_faults.append(LinkFault(cut=count))
     await line.ask()
 
     head, body, end = await line.receive_all()
@@ -832,7 +709,7 @@ async def test_a_cut_ends_the_connection_as_if_all_were_well(desk, big, line, co
 
 @pytest.mark.parametrize("count", ENDS)
 async def test_a_reset_is_a_reset(desk, big, line, count):
-    desk.faults.append(LinkFault(reset=count))
+    desk.link_faults.append(LinkFault(reset=count))
     await line.ask()
 
     head, body, end = await line.receive_all()
@@ -845,7 +722,7 @@ async def test_a_reset_is_a_reset(desk, big, line, count):
 
 @pytest.mark.parametrize("count", [0, 1, 1_000_000, SIZE])
 async def test_a_stall_is_silence(desk, big, line, count):
-    desk.faults.append(LinkFault(stall=count))
+    desk.link_faults.append(LinkFault(stall=count))
     await line.ask()
 
     body = await line.receive(count)
@@ -856,17 +733,17 @@ async def test_a_stall_is_silence(desk, big, line, count):
 
 
 async def test_the_bytes_are_those_of_the_one_answer(desk, big, line):
-    desk.faults.append(LinkFault(cut=10))
+    desk.link_faults.append(LinkFault(cut=10))
     await line.ask(Range="bytes=500-999")
 
     head, body, _ = await line.receive_all()
 
     assert "content-range: bytes 500-999/" in head
-    assert body == (await desk.ask(big)).body[500:510]
+    assert body == (await desk.fetch(big)).body[500:510]
 
 
 async def test_an_answer_that_is_shorter_ends_well(desk, big, line):
-    desk.faults.append(LinkFault(reset=1000, extra=b"x"))
+    desk.link_faults.append(LinkFault(reset=1000, extra=b"x"))
     await line.ask(Range="bytes=0-99", Connection="close")
 
     _, body, end = await line.receive_all()
@@ -875,7 +752,7 @@ async def test_an_answer_that_is_shorter_ends_well(desk, big, line):
 
 
 async def test_an_error_may_be_broken_off_too(desk, big, line):
-    desk.faults.append(LinkFault(status=500, cut=5))
+    desk.link_faults.append(LinkFault(status=500, cut=5))
     await line.ask()
 
     head, body, _ = await line.receive_all()
@@ -885,38 +762,42 @@ async def test_an_error_may_be_broken_off_too(desk, big, line):
 
 
 async def test_a_cut_before_the_last_chunk_leaves_the_body_open(desk, big):
-    desk.faults.append(LinkFault(cut=SIZE, chunked=True))
+    desk.link_faults.append(LinkFault(cut=SIZE, chunked=True))
 
     with pytest.raises(aiohttp.ClientPayloadError):
-        await desk.ask(big)
+        await desk.fetch(big)
 
 
 async def test_a_head_has_nothing_to_break_off(desk, big):
-    desk.faults.append(LinkFault(cut=0))
+    desk.link_faults.append(LinkFault(cut=0))
 
-    assert (await desk.ask(big, "HEAD")).status == 200
-    assert desk.faults == []
+    assert (await desk.fetch(big, "HEAD")).status == 200
+    assert desk.link_faults == []
 
 
 # --- what was asked ----------------------------------------------------------------------------------------------
 
 
+def _heard(path, range_, if_range, status, sent, method="GET"):
+    return LinkRequest(method=method, path=path, range=range_, if_range=if_range, status=status, sent=sent)
+
+
 async def test_every_request_is_written_down_without_its_signature(desk, big):
     path = urlsplit(big).path
-    await desk.ask(big)
-    await desk.ask(big, "HEAD")
-    await desk.ask(big, Range="bytes=5-9", If_Range='"x"')
-    await desk.ask(big, Range="bytes=5-9")
-    await desk.ask(big, Range=f"bytes={SIZE}-")
-    await desk.ask(f"{desk.sandbox.link_url}/nothing?Signature=x")
-    await desk.ask(big, Cookie="a=b")
+    await desk.fetch(big)
+    await desk.fetch(big, "HEAD")
+    await desk.fetch(big, Range="bytes=5-9", If_Range='"x"')
+    await desk.fetch(big, Range="bytes=5-9")
+    await desk.fetch(big, Range=f"bytes={SIZE}-")
+    await desk.fetch(f"{desk.sandbox.link_url}/nothing?Signature=x")
+    await desk.fetch(big, Cookie="a=b")
 
     *good, missing, refused, forbidden = desk.heard
     assert good == [
-        LinkRequest("GET", path, None, None, 200, SIZE),
-        LinkRequest("HEAD", path, None, None, 200, 0),
-        LinkRequest("GET", path, "bytes=5-9", '"x"', 200, SIZE),
-        LinkRequest("GET", path, "bytes=5-9", None, 206, 5),
+        _heard(path, None, None, 200, SIZE),
+        _heard(path, None, None, 200, 0, "HEAD"),
+        _heard(path, "bytes=5-9", '"x"', 200, SIZE),
+        _heard(path, "bytes=5-9", None, 206, 5),
     ]
     assert (missing.status, missing.range) == (416, f"bytes={SIZE}-")
     assert (refused.status, refused.path) == (403, "/nothing")
@@ -943,7 +824,7 @@ async def test_a_client_that_hangs_up_leaves_nothing_behind(fault, how, complain
     async with open_desk(sizes={"DC_VESSELS": HUGE}) as desk:
         link = (await desk.links())["DC_VESSELS"]
         before = asyncio.all_tasks()
-        desk.faults.append(fault)
+        desk.link_faults.append(fault)
         line = Line(link)
         await line.ask()
         await line.receive(1000)
@@ -953,7 +834,7 @@ async def test_a_client_that_hangs_up_leaves_nothing_behind(fault, how, complain
         await rest(before)
 
         assert desk.heard[-1].sent < HUGE
-        assert (await desk.ask(link, "HEAD")).status == 200
+        assert (await desk.fetch(link, "HEAD")).status == 200
     assert complaints == []
 
 
@@ -964,7 +845,7 @@ async def test_closing_the_sandbox_waits_for_nobody(fault, complaints):
     async with open_desk(sizes={"DC_VESSELS": HUGE}) as desk:
         lines = []
         link = (await desk.links())["DC_VESSELS"]
-        desk.faults += [fault] * 3
+        desk.link_faults += [fault] * 3
         for _ in range(3):
             lines.append(Line(link))
             await lines[-1].ask()
@@ -985,7 +866,7 @@ async def test_broken_off_answers_leave_nothing_behind(desk, big, complaints):
     await desk.http.close()
     before = asyncio.all_tasks()
     for fault in (LinkFault(cut=1000), LinkFault(reset=1000), LinkFault(cut=0, chunked=True), LinkFault(extra=b"x")):
-        desk.faults.append(fault)
+        desk.link_faults.append(fault)
         line = Line(big)
         await line.ask(Connection="close")
         await line.receive_all()
@@ -1010,7 +891,7 @@ async def test_a_big_file_does_not_keep_the_loop_from_others(monkeypatch):
                 longest = max(longest, (desk.heard[-1].sent if desk.heard else 0) - sent)
 
         watching = asyncio.ensure_future(watch())
-        await desk.ask(link)
+        await desk.fetch(link)
         watching.cancel()
 
     assert turns_taken > HUGE / 2**18
@@ -1018,17 +899,17 @@ async def test_a_big_file_does_not_keep_the_loop_from_others(monkeypatch):
 
 
 async def test_many_ranges_at_once_are_one_file(desk, big):
-    whole = (await desk.ask(big)).body
+    whole = (await desk.fetch(big)).body
     parts = [(start, min(start + 100_000, SIZE)) for start in range(0, SIZE, 100_000)]
 
-    answers = await asyncio.gather(*(desk.ask(big, Range=f"bytes={start}-{stop - 1}") for start, stop in parts))
+    answers = await asyncio.gather(*(desk.fetch(big, Range=f"bytes={start}-{stop - 1}") for start, stop in parts))
 
     assert b"".join(got.body for got in answers) == whole
     assert {got.status for got in answers} == {206}
 
 
 async def test_on_one_connection_answers_follow_each_other(desk, big):
-    whole = (await desk.ask(big)).body
+    whole = (await desk.fetch(big)).body
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http:
         for start in (0, 5, 1_000_000):
             async with http.get(big, headers={"Range": f"bytes={start}-{start + 9}"}) as answer:

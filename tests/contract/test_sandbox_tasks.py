@@ -6,22 +6,17 @@ here only what a caller can rely on is asserted.
 
 import contextlib
 import itertools
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from datetime import datetime, timedelta
 
-import aiohttp
 import pytest
 
-from iceye_async.sandbox import Sandbox, Scenario
+from iceye_async.sandbox import Scenario
+from tests.desk import CONTRACTS, FEASIBILITY, NOBODY, PRICE, TASKS, Desk
+from tests.desk import open_desk as open_any_desk
 
-TASKS = "/api/tasking/v2/tasks"
-PRICE = "/api/tasking/v2/price"
-FEASIBILITY = "/api/tasking/v2/feasibility"
-CONTRACTS = "/api/company/v1/contracts"
 STAGED = {"decided": 10, "imaged": 40, "fulfilled": 100, "done": 200, "derivatives": {"DC_VESSELS": 10.0}}
 """ACTIVE at 10 s, the picture at 40, FULFILLED at 140, DONE at 240."""
 STAGES = {"RECEIVED": 5, "ACTIVE": 15, "FULFILLED": 145, "DONE": 245}
-NOBODY = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 EVERYTHING = {
     "reference": "r" * 256,
     "exclusivity": "PUBLIC",
@@ -35,66 +30,14 @@ EVERYTHING = {
     "derivativeProductTypes": ["DC_VESSELS"],
     "eula": "GOVERNMENT",
     "notifications": {"webhook": {"id": NOBODY}},
-    "deliveries": [{"locations": [{"configID": NOBODY, "path": "a", "subPath": "b"}, {"configID": "c", "path": "d"}]}],
+    "deliveries": [
+        {"locations": [{"configID": NOBODY, "path": "a", "subPath": "b"}, {"configID": NOBODY, "path": "d"}]}
+    ],
 }
 
 
-class HandClock:
-    """The sandbox's time, moved by hand."""
-
-    def __init__(self):
-        self.time, self.epoch = 0.0, datetime(2026, 1, 1, tzinfo=UTC)
-
-    def now(self):
-        return self.time
-
-    def utc(self):
-        return self.epoch + timedelta(seconds=self.time)
-
-
-class Desk:
-    """A sandbox on a hand-moved clock, and a signed-in HTTP session to ask it with."""
-
-    def __init__(self, sandbox, http):
-        self.sandbox, self.http, self.clock = sandbox, http, sandbox.clock
-        self.headers = {}
-
-    async def sign_in(self):
-        auth = {"Authorization": aiohttp.encode_basic_auth(self.sandbox.client_id, self.sandbox.client_secret)}
-        form = {"grant_type": "client_credentials"}
-        async with self.http.post(self.sandbox.token_url, headers=auth, data=form) as answer:
-            self.headers = {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
-
-    async def ask(self, method, path, **options):
-        url = f"{self.sandbox.base_url}{path}"
-        async with self.http.request(method, url, headers=self.headers, **options) as answer:
-            return answer.status, await answer.json()
-
-    async def get(self, path, **query):
-        return await self.ask("GET", f"{path}?{urlencode(query)}" if query else path)
-
-    def order(self, **changes):
-        """A task request: the required fields and these; one that is None is left out."""
-        opens = self.clock.utc()
-        order = {
-            "contractID": self.sandbox.contract_id,
-            "imagingMode": "SPOTLIGHT",
-            "pointOfInterest": {"lat": 60.2, "lon": 24.9},
-            "acquisitionWindow": {"start": moment(opens), "end": moment(opens + timedelta(days=1))},
-        }
-        return {key: value for key, value in (order | changes).items() if value is not None}
-
-    async def create(self, **changes):
-        return await self.ask("POST", TASKS, json=self.order(**changes))
-
-    async def created(self, **changes):
-        """The path of a new task."""
-        status, task = await self.create(**changes)
-        assert status == 201
-        return f"{TASKS}/{task['id']}"
-
-    async def cancel(self, path):
-        return await self.ask("PATCH", path, json={"status": "CANCELED"})
+class TaskDesk(Desk):
+    """A desk for the life of a task."""
 
     async def statuses(self, path):
         """What this path is answered with in each stage of a task."""
@@ -117,17 +60,9 @@ class Desk:
         return await self.get(PRICE, **{name: value for name, value in (query | changes).items() if value is not None})
 
 
-def moment(time):
-    return time.isoformat().replace("+00:00", "Z")
-
-
 @contextlib.asynccontextmanager
 async def open_desk(**scenario):
-    sandbox = Sandbox(Scenario(**(STAGED | scenario)))
-    sandbox.clock = HandClock()
-    async with sandbox, aiohttp.ClientSession() as http:
-        desk = Desk(sandbox, http)
-        await desk.sign_in()
+    async with open_any_desk(Scenario(**(STAGED | scenario)), kind=TaskDesk) as desk:
         yield desk
 
 
@@ -270,7 +205,7 @@ async def seen(desk, path, times, key):
 
 
 async def test_updated_is_when_the_status_changed(desk):
-    path = await desk.created()
+    path = await desk.created(productTypes=["GRD", "SICD"])
 
     assert await seen(desk, path, [0, 9, 11, 139, 141, 239, 241, 2000], "updatedAt") == [
         0,
@@ -285,7 +220,7 @@ async def test_updated_is_when_the_status_changed(desk):
 
 
 async def test_fulfilled_is_told_once_it_is_and_stays(desk):
-    path = await desk.created()
+    path = await desk.created(productTypes=["GRD", "SICD"])
 
     assert await seen(desk, path, [0, 139, 141, 241], "fulfilledAt") == [None, None, 140, 140]
 
@@ -321,7 +256,9 @@ async def five(desk):
     """A desk with five tasks: 0 to 4, ten seconds after each other."""
     for number in range(5):
         desk.clock.time = 10 * number
-        await desk.create(reference=str(number), notifications={"webhook": {"id": "w"}}, deliveries=[{"locations": []}])
+        await desk.create(
+            reference=str(number), notifications={"webhook": {"id": NOBODY}}, deliveries=[{"locations": []}]
+        )
     return desk
 
 
@@ -438,7 +375,7 @@ async def test_a_canceled_task_is_canceled_in_the_list_too_and_no_other(desk):
 
 @pytest.mark.parametrize("stage", ["FULFILLED", "DONE"])
 async def test_a_task_that_is_fulfilled_cannot_be_canceled(desk, stage):
-    path = await desk.created()
+    path = await desk.created(productTypes=["GRD", "SICD"])
     desk.clock.time = STAGES[stage]
     before = await desk.get(path)
 
@@ -677,7 +614,7 @@ async def test_without_late_types_all_products_are_there_with_fulfilled(desk):
     assert len((await desk.get(f"{path}/products"))[1]["data"]) == 2
 
 
-@pytest.mark.parametrize("late", ["GRD-COG", ["GRD-COG"], {"GRD-COG", "SLC"}], ids=["one", "list", "set"])
+@pytest.mark.parametrize("late", ["GRD-COG", ["GRD-COG"], {"GRD-COG", "SLC-COG"}], ids=["one", "list", "set"])
 async def test_a_late_type_comes_with_done(late):
     async with open_desk(late=late) as desk:
         path = await desk.created(productTypes=["GRD", "GRD-COG"])
