@@ -21,7 +21,7 @@ ROWS = [
     ["client"],
     ["__init__"],
     ["display"],
-    ["cli", "__main__"],
+    ["cli", "__main__", "pytest_plugin"],
 ]
 STANDS_ASIDE = "sandbox"
 PURE = {"aiohttp", "asyncio", "random", "time", "os", "pathlib", "socket", "ssl", "threading", "sqlite3", "yarl"}
@@ -31,8 +31,9 @@ FOREIGN = {
     "display": {"attrs", "rich", "IPython"},
     "display.text": set(),
     "protocol": {"attrs", "cattrs", "backoff"},
+    "pytest_plugin": {"pytest", "pytest_asyncio"},
     "sandbox": {"attrs", "aiohttp"},
-    "cli": {"rich"},
+    "cli": {"attrs", "rich"},
     "client": {"aiohttp", "obstore"},
     "downloads": {"aiohttp", "attrs", "obstore", "yarl"},
     "tracing": {"aiohttp", "opentelemetry", "yarl"},
@@ -91,10 +92,10 @@ def test_a_module_imports_only_from_its_own_row_or_from_above(module: str) -> No
     assert not below
 
 
-def test_nobody_but_the_command_line_imports_the_sandbox() -> None:
+def test_nobody_but_the_command_line_and_the_pytest_plugin_imports_the_sandbox() -> None:
     importers = {module for module in LAYERED if any(name.startswith(STANDS_ASIDE) for name in imports(module)[0])}
 
-    assert {name.partition(".")[0] for name in importers} == {"cli"}
+    assert {name.partition(".")[0] for name in importers} == {"cli", "pytest_plugin"}
 
 
 def test_the_sandbox_takes_nothing_from_the_client_but_the_client_itself() -> None:

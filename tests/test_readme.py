@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from iceye_async.sandbox import Scenario
+
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -19,7 +21,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
-    [text] = [text for info, text in blocks("python") if info != "no-run"]
+    [text] = [text for info, text in blocks("python") if info not in {"no-run", "test"}]
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
 
     run = subprocess.run(
@@ -44,11 +46,21 @@ def test_the_examples_with_an_account_use_names_that_exist(text: str) -> None:
 
 
 def test_the_two_commands_stand_in_blocks_of_their_own_the_demo_first() -> None:
-    demo, tests = (text for _, text in blocks("sh"))
+    demo, tests = (text for info, text in blocks("sh") if info != "no-run")
 
     assert demo.count("\n") == tests.count("\n") == 1
     assert demo.rstrip().endswith("iceye-async demo")
     assert tests.rstrip().endswith("nox")
+
+
+def test_the_scenario_can_be_read(tmp_path: Path) -> None:
+    [(_, text)] = blocks("toml")
+    (tmp_path / "mine.toml").write_text(text)
+
+    scenario = Scenario.load(tmp_path / "mine.toml")
+
+    assert scenario.frames == 3
+    assert [fault.status for fault in scenario.faults] == [429, 503]
 
 
 def test_every_figure_is_filled_in() -> None:
