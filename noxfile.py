@@ -86,18 +86,25 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def conform(session: nox.Session) -> None:
-    """Ten thousand requests made from the sandbox's OpenAPI document, of which the tests take a sample."""
+    """Ten thousand requests made from the sandbox's OpenAPI document, and as many odd ones; the tests take a sample."""
     session.install(".[cli,cloud,otel]", *group("test"))
-    count = {"ICEYE_CONFORM_REQUESTS": "10000"}
-    session.run("pytest", "tests/contract/test_openapi.py", "--numprocesses=2", *session.posargs, env=count)
+    counts = {
+        "ICEYE_CONFORM_REQUESTS": "10000",
+        "ICEYE_SANDBOX_ODD": "10000",
+        "ICEYE_SANDBOX_TRACES": "100",
+        "ICEYE_SANDBOX_CLIENTS": "5000",
+    }
+    files = ("tests/contract/test_openapi.py", "tests/faults/test_h_sandbox.py")
+    session.run("pytest", *files, "--numprocesses=2", "--timeout=600", *session.posargs, env=counts)
 
 
 @nox.session
 def torture(session: nox.Session) -> None:
-    """A thousand disturbed downloads and three hundred kills, of which the tests take ten each."""
+    """A thousand disturbed downloads, three hundred kills, and whole crowds, of which the tests take a part."""
     session.install(".[cli,cloud,otel]", *group("test"))
-    counts = {"ICEYE_TORTURE_DOWNLOADS": "1000", "ICEYE_TORTURE_KILLS": "300"}
-    session.run("pytest", "tests/torture", "--numprocesses=2", "--timeout=300", *session.posargs, env=counts)
+    counts = {"ICEYE_TORTURE_DOWNLOADS": "1000", "ICEYE_TORTURE_KILLS": "300", "ICEYE_CROWD_PART": "1"}
+    crowds = [f"tests/faults/test_{name}.py" for name in ("a_auth", "d_polling", "i_loops")]
+    session.run("pytest", "tests/torture", *crowds, "--numprocesses=2", "--timeout=300", *session.posargs, env=counts)
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -58,7 +59,11 @@ def test_a_file_is_on_disk_when_its_line_is_printed_and_whole(told) -> None:
     assert not list(folder.glob("*.part"))
 
 
-def test_plain_lines_say_what_is_ready_and_what_is_missing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_plain_lines_say_what_is_ready_and_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("iceye_async.cli.demo.SPEED", math.inf)
+
     code = main(["demo", "--to", str(tmp_path)])
 
     shown = capsys.readouterr().out

@@ -112,7 +112,7 @@ class LinkOrigin:
         fault, reply = self._answer(request, heard)
         if fault.delay:
             await self._clock.sleep(fault.delay)
-        reply = evolve(reply, headers={**reply.headers, "x-amz-cf-id": self._chance.secret(16)})
+        reply = evolve(reply, headers={**reply.headers, "x-amz-cf-id": self._chance.id()})
         return await self._sender.send(request, reply, fault, heard)
 
     # --- what to answer ----------------------------------------------------------------------------------------

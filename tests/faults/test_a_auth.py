@@ -33,6 +33,7 @@ from iceye_async import (
     Unauthorized,
     UsageError,
 )
+from tests.faults.crowds import crowd_of
 from tests.showing import everything
 
 TASK = "/api/tasking/v2/tasks/t1"
@@ -505,32 +506,34 @@ def test_a06_a_life_shorter_than_the_margin_does_not_ask_for_each_request(wire, 
 
 # --- A7: the moment of expiry ---------------------------------------------------------------------------------------
 
+CALLERS = crowd_of(10_000)
+
 
 @pytest.mark.parametrize("age", [3300.0, 3600.0], ids=["renewal", "expiry"])
-def test_a07_ten_thousand_callers_make_one_token_request(wire, account, age):
+def test_a07_a_crowd_of_callers_makes_one_token_request(wire, account, age):
     """However many callers find the token used up, one request brings the next one, and everybody gets an answer."""
 
     async def main(client):
         await client.derivatives.get("t1")
         await asyncio.sleep(age)
-        found = await asyncio.gather(*(client.derivatives.get("t1") for _ in range(10_000)))
+        found = await asyncio.gather(*(client.derivatives.get("t1") for _ in range(CALLERS)))
         return {type(each) for each in found}
 
     assert account.run(main) == {DerivativeSet}
     assert account.issued == 2
     assert account.refused == 0
-    assert len(wire.asked) == 2 + 1 + 10_000
+    assert len(wire.asked) == 2 + 1 + CALLERS
 
 
-def test_a07_ten_thousand_callers_ask_a_source_of_the_callers_own_once(wire):
+def test_a07_a_crowd_of_callers_asks_a_source_of_the_callers_own_once(wire):
     """A custom token source is asked once for all of them, too."""
     wire.answer = lambda _: NONE
     source = Source(Token("token-1"), takes=0.5)
 
     async def main(client):
-        await asyncio.gather(*(client.derivatives.get("t1") for _ in range(10_000)))
+        await asyncio.gather(*(client.derivatives.get("t1") for _ in range(CALLERS)))
 
-    wire.run(main, auth=source, rate_limit=None, in_flight=10_000)
+    wire.run(main, auth=source, rate_limit=None, in_flight=CALLERS)
 
     assert source.calls == 1
 
@@ -719,15 +722,17 @@ def test_a10_a_revoked_token_while_the_token_endpoint_is_down_is_survived_by_a_w
 
 # --- A11: a storm of refusals ---------------------------------------------------------------------------------------
 
+REFUSED = crowd_of(5000)
 
-async def storm(account, client, count=5000):
+
+async def storm(account, client, count=REFUSED):
     """So many calls under way with one token, all refused, over the time of several renewals."""
     waves = [await account.send(client, count // 10, latency=0.05 + 0.1 * wave) for wave in range(10)]
     account.revoke()
     return await asyncio.gather(*(call for wave in waves for call in wave), return_exceptions=True)
 
 
-def test_a11_five_thousand_refusals_make_one_renewal(account):
+def test_a11_a_crowd_of_refusals_makes_one_renewal(account):
     """Those that are refused later find the new token there, and use it."""
 
     async def main(client):
@@ -735,7 +740,7 @@ def test_a11_five_thousand_refusals_make_one_renewal(account):
         return await storm(account, client)
 
     assert {type(result) for result in account.run(main)} == {DerivativeSet}
-    assert account.refused == 5000
+    assert account.refused == REFUSED
     assert account.issued == 2
 
 
@@ -795,7 +800,7 @@ SAME = Token("token-0")
 
 @pytest.mark.parametrize(
     ("second", "count"),
-    [(SAME, 1000), (Token("token-0"), 5000), (Token("token-1"), 1000)],
+    [(SAME, 1000), (Token("token-0"), REFUSED), (Token("token-1"), 1000)],
     ids=["the same object", "the same value", "a new token"],
 )
 def test_a11_a_source_of_the_callers_own_is_asked_once_for_the_storm(wire, account, second, count):

@@ -27,6 +27,7 @@ from iceye_async import (
     TransportError,
     UsageError,
 )
+from tests.faults.crowds import crowd_of
 
 TASK = "/api/tasking/v2/tasks/t1"
 LOOK = f"{TASK}/derivatives"
@@ -827,6 +828,8 @@ def test_d15_an_interval_of_decades_still_ends_at_the_deadline(wire, huge, answe
 
 # --- D16: thousands at once ----------------------------------------------------------------------------------------
 
+WAITS = crowd_of(5000)
+
 
 def crowd(wire, size, *, until, poll=None, **options):
     """So many waits at once; until that time the service says 206, and then 200."""
@@ -838,11 +841,11 @@ def crowd(wire, size, *, until, poll=None, **options):
     return wire.run(main, **options)
 
 
-def test_d16_five_thousand_waits_at_once_never_ask_faster_than_the_rate(wire):
+def test_d16_thousands_of_waits_at_once_never_ask_faster_than_the_rate(wire):
     """No second sees more than the rate, and the ten that may come at once."""
-    crowd(wire, 5000, until=0, rate_limit=10.0)
+    crowd(wire, WAITS, until=0, rate_limit=10.0)
 
-    assert len(wire.asked) == 5000
+    assert len(wire.asked) == WAITS
     assert wire.busiest() <= 20
 
 
@@ -854,12 +857,12 @@ def test_d16_whatever_the_rate_a_crowd_keeps_to_it(wire, rate):
     assert wire.busiest() <= rate + 10
 
 
-def test_d16_of_five_thousand_waits_at_once_none_starves(wire):
+def test_d16_of_thousands_of_waits_at_once_none_starves(wire):
     """Every wait gets its look while each of the others gets one: nobody is passed by."""
-    found = crowd(wire, 5000, until=300.0)
+    found = crowd(wire, WAITS, until=300.0)
 
     asked = collections.Counter(asked.path for asked in wire.asked)
-    assert len(found) == len(asked) == 5000
+    assert len(found) == len(asked) == WAITS
     assert max(asked.values()) - min(asked.values()) <= 1
     assert wire.busiest() <= 20
 

@@ -34,6 +34,7 @@ from iceye_async import (
     Token,
     UsageError,
 )
+from tests.faults.crowds import crowd_of
 
 TASKS = "/api/tasking/v2/tasks"
 TASK = f"{TASKS}/t1"
@@ -495,9 +496,9 @@ def test_i02_closing_after_the_loop_has_ended_is_no_error_and_no_storm(api):
     assert not [line for line in lines if "unclosed transport" not in str(line) and "unclosed <socket" not in str(line)]
 
 
-# --- I6: ten thousand early breaks ---------------------------------------------------------------------------------
+# --- I6: thousands of early breaks ---------------------------------------------------------------------------------
 
-BREAKS = 10_000
+BREAKS = crowd_of(10_000)
 
 
 class Broken(NamedTuple):
@@ -540,7 +541,7 @@ async def break_often(api):
 
 @pytest.fixture(scope="module")
 def broken():
-    """Ten thousand times `async for` left by `break`, half of them over pages, half over waits; no aclosing."""
+    """Thousands of times `async for` left by `break`, half of them over pages, half over waits; no aclosing."""
     service = Service()
     gc.collect()
     gc.disable()
@@ -555,29 +556,31 @@ def broken():
     return Broken(seconds, len(service.asked), connections, files, tasks, pending, all_closed, lines)
 
 
-def test_i06_ten_thousand_early_breaks_ask_for_what_was_seen_and_no_more(broken):
+def test_i06_thousands_of_early_breaks_ask_for_what_was_seen_and_no_more(broken):
     assert broken.asked == BREAKS // 2 * 2 + BREAKS // 2 // 20 + BREAKS // 2 // 100
 
 
-def test_i06_ten_thousand_early_breaks_leak_no_socket(broken):
+def test_i06_thousands_of_early_breaks_leak_no_socket(broken):
     """They share the connections of the pool, and with the client all of them are closed."""
     assert broken.connections <= 8
     assert broken.files <= 8 + 2
     assert broken.all_closed
 
 
-def test_i06_ten_thousand_early_breaks_leave_no_task(broken):
+def test_i06_thousands_of_early_breaks_leave_no_task(broken):
     assert broken.tasks == 0
 
 
-def test_i06_ten_thousand_early_breaks_leave_no_object(broken):
+def test_i06_thousands_of_early_breaks_leave_no_object(broken):
     """Without the help of the garbage collector: what was left by a break is gone with its last name."""
     assert broken.pending <= 2
 
 
-def test_i06_ten_thousand_early_breaks_are_silent(broken, record_property):
+def test_i06_thousands_of_early_breaks_are_silent(broken, record_property):
     """No 'Unclosed' line, no ResourceWarning, nothing at all."""
-    record_property("ms of processor time for 10,000 early breaks, the server's included", round(broken.seconds * 1000))
+    record_property(
+        f"ms of processor time for {BREAKS:,} early breaks, the server's included", round(broken.seconds * 1000)
+    )
 
     assert broken.lines == []
 
