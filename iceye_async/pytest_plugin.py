@@ -1,6 +1,6 @@
 """The sandbox as fixtures of pytest, for tests of your own code: `iceye_sandbox`, `iceye_client`, `iceye_scenario`.
 
-pytest loads this in every session, so what costs time is imported when a test asks for it. A sandbox lives in the event
+pytest loads this in every session: the sandbox is imported when a test asks for it. A sandbox lives in the event
 loop of its test, and an event loop in a test is the matter of another plugin: here it is found out which one runs the
 test, and a fixture of that plugin's kind, of which there is one for each loop, starts and stops things.
 """
@@ -44,7 +44,8 @@ def iceye_sandbox(request: pytest.FixtureRequest, iceye_scenario: "Scenario | st
     """A local service that behaves as ICEYE's API does, started for one async test and in its event loop.
 
     It follows `iceye_scenario`, and its time jumps: a wait of days takes milliseconds. Code that makes clients of its
-    own is given `base_url`, `token_url`, `client_id`, `client_secret` and `clock`, or `environment`.
+    own is given `base_url`, `token_url`, `client_id`, `client_secret` and `clock`. A client in real time would wait for
+    ever: for `Client.from_env()` take `async with Sandbox(Scenario().faster(1000)) as sandbox:` and its `environment`.
     """
     sandbox: Sandbox = request.getfixturevalue(f"_iceye_sandbox_{_driver(request)}")
     return sandbox

@@ -4,7 +4,8 @@ import asyncio
 import socket
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
@@ -55,18 +56,23 @@ class Sender:
         app.on_response_prepare.append(change_headers)
         app.on_shutdown.append(self._hang_up)
 
-    async def send(self, request: web.Request, reply: Reply, fault: Mishap, sent: Sent) -> web.StreamResponse:
-        """Answer a request. What was sent counts in `sent`."""
-        answer = Answer(request, reply, fault, sent, self._clock.stir)
+    @contextmanager
+    def under_way(self, request: web.Request) -> Iterator[None]:
+        """In here a request is being answered; if the origin closes, it is over."""
         transport = request.transport
-        if transport is None:
-            return answer.response  # The client hung up already.
-        self._under_way.add(transport)
+        if transport is not None:
+            self._under_way.add(transport)
         try:
-            with self._clock.sending():
-                await answer.send(transport)
+            yield
         finally:
-            self._under_way.discard(transport)
+            if transport is not None:
+                self._under_way.discard(transport)
+
+    async def send(self, request: web.Request, reply: Reply, fault: Mishap, sent: Sent) -> web.StreamResponse:
+        """Answer a request that is under way. What was sent counts in `sent`."""
+        answer = Answer(request, reply, fault, sent, self._clock)
+        if request.transport is not None:  # Else the client hung up already.
+            await answer.send(request.transport)
         return answer.response
 
     async def _hang_up(self, app: web.Application) -> None:  # noqa: ARG002 - a signal passes it
@@ -86,8 +92,8 @@ async def change_headers(request: web.Request, response: web.StreamResponse) -> 
 class Answer:
     """One answer on its way, with what goes wrong with it."""
 
-    def __init__(self, request: web.Request, reply: Reply, fault: Mishap, sent: Sent, stir: Callable[[], None]) -> None:
-        self._request, self._reply, self._fault, self._sent, self._stir = request, reply, fault, sent, stir
+    def __init__(self, request: web.Request, reply: Reply, fault: Mishap, sent: Sent, clock: SandboxClock) -> None:
+        self._request, self._reply, self._fault, self._sent, self._clock = request, reply, fault, sent, clock
         self._bodiless = request.method == "HEAD" or reply.status in _BODILESS
         self._chunked = isinstance(fault, LinkFault) and fault.chunked
         self._extra = fault.extra if isinstance(fault, LinkFault) else b""
@@ -133,6 +139,10 @@ class Answer:
             await self._send_until(end, writer, self._extra)
 
     async def _send_until(self, end: int, writer: AbstractStreamWriter, extra: bytes = b"") -> None:
+        with self._clock.sending():
+            await self._send_pieces(end, writer, extra)
+
+    async def _send_pieces(self, end: int, writer: AbstractStreamWriter, extra: bytes) -> None:
         at = self._reply.span[0]
         while at < end:
             piece = self._reply.content.piece(at, end)
@@ -143,7 +153,7 @@ class Answer:
             await writer.write(bytes(piece) + extra if at == end and extra else piece)
             # A client that takes everything at once must not keep the loop from all others.
             await asyncio.sleep(0)
-            self._stir()
+            self._clock.stir()
         if extra and self._sent.sent == 0:
             await writer.write(extra)
 

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from . import documents, openapi
 from .answers import Reply, Sender, Sent
+from .chance import Chance
 from .contents import content
 from .contracts import Contracts
 from .faults import TOKEN, Fault, suffered
@@ -46,6 +47,9 @@ class Service(World, Protocol):
     @property
     def base_url(self) -> str: ...
 
+    @property
+    def token_url(self) -> str: ...
+
 
 class Api:
     """All calls, over what is in `service`. Products have links to files of `links`."""
@@ -53,6 +57,7 @@ class Api:
     def __init__(self, service: Service, links: LinkOrigin) -> None:
         self._service, self._links = service, links
         self._tokens: dict[str, float] = {}
+        self._minted, self._fortune = (Chance(service.scenario.seed, name) for name in ("tokens", "faults"))
         self._tasks = Tasks(service)
         self._sender = Sender(service.clock)
 
@@ -94,9 +99,10 @@ class Api:
             fault = await self._suffered(name, request)
             if fault is None:
                 return await answer(request)
-            if fault.delay:
-                await self._service.clock.sleep(fault.delay)
-            return await self._failed(name, request, fault, answer)
+            with self._sender.under_way(request):
+                if fault.delay:
+                    await self._service.clock.sleep(fault.delay)
+                return await self._failed(name, request, fault, answer)
 
         return handler
 
@@ -111,8 +117,9 @@ class Api:
         form = parse_qs((await request.read()).decode(errors="replace"))
         if form.get("grant_type") != ["client_credentials"]:
             return _token_error(400, "unsupported_grant_type", "grant_type must be client_credentials")
-        token = self._service.chance.secret(24)
-        self._tokens[token] = self._service.clock.now() + TOKEN_LIFE
+        token, now = self._minted.secret(24), self._service.clock.now()
+        self._tokens = {old: ends for old, ends in self._tokens.items() if ends + TOKEN_LIFE > now}
+        self._tokens[token] = now + TOKEN_LIFE
         return web.json_response({"token_type": "Bearer", "expires_in": TOKEN_LIFE, "access_token": token, "scope": ""})
 
     async def _check(self, name: str, request: web.Request) -> None:
@@ -121,22 +128,26 @@ class Api:
         if name == TOKEN:
             basic = base64.b64encode(f"{self._service.client_id}:{self._service.client_secret}".encode()).decode()
             if not _same(given, f"Basic {basic}"):
-                raise web.HTTPUnauthorized  # See `_in_the_services_words`.
+                words = "" if given.startswith("Basic ") else "send the client's id and secret as HTTP Basic; "
+                raise web.HTTPUnauthorized(reason=words + _FOREIGN)  # See `_in_the_services_words`.
             return
         scheme, _, token = given.partition(" ")
         ends = self._tokens.get(token, 0.0) if scheme.lower() == "bearer" else 0.0
         if ends > self._service.clock.now():
             return
-        if not given or ends:
-            raise Refused(401, "unauthorized", "missing or invalid authentication token")
-        raise Refused(401, "unauthorized", f"invalid authentication token: {_FOREIGN}")
+        if ends:
+            raise Refused(401, "unauthorized", "the authentication token has expired")
+        words = "invalid authentication token"
+        if scheme.lower() != "bearer":
+            words = f"missing authentication token: send `Authorization: Bearer` with one of {self._service.token_url}"
+        raise Refused(401, "unauthorized", f"{words}; {_FOREIGN}" if given else words)
 
     # --- what goes wrong ---------------------------------------------------------------------------------------
 
     async def _suffered(self, name: str, request: web.Request) -> Fault | None:
         service, reference = self._service, await self._reference(name, request)
-        now, roll = service.clock.now(), service.chance.roll
-        return suffered(service.faults, lambda fault: fault.means(name, reference), now, roll)
+        now, means = service.clock.now(), lambda fault: fault.means(name, reference)
+        return suffered(service.faults, means, now, self._fortune.roll)
 
     async def _reference(self, name: str, request: web.Request) -> str | None:
         """The reference of the task that a request is about, if it has one."""
@@ -150,12 +161,22 @@ class Api:
 
     async def _failed(self, name: str, request: web.Request, fault: Fault, answer: Call) -> web.StreamResponse:
         """The answer as a fault leaves it."""
-        response = await answer(request) if fault.status is None else _refusal(request, name, fault, fault.status)
+        if fault.status is None:
+            response = await _answered(request, answer)
+        else:
+            response = _refusal(request, name, fault, fault.status)
         headers = {key: text for key, text in response.headers.items() if key != "Content-Length"}
         if fault.retry_after is not None:
             headers["Retry-After"] = _seconds(fault.retry_after)
         body = (response.text or "").encode() if fault.body is None else fault.body
         return await self._sender.send(request, Reply(response.status, headers, content(body)), fault, Sent())
+
+
+async def _answered(request: web.Request, answer: Call) -> web.Response:
+    try:
+        return await answer(request)
+    except Refused as refused:
+        return error(request, refused)
 
 
 def _refusal(request: web.Request, name: str, fault: Fault, status: int) -> web.Response:
@@ -190,8 +211,10 @@ async def _in_the_services_words(
         return await handler(request)
     except Refused as refused:
         return error(request, refused)
-    except web.HTTPUnauthorized:
-        return _token_error(401, "invalid_client", _FOREIGN)
+    except web.HTTPUnauthorized as exception:
+        answer = _token_error(401, "invalid_client", exception.reason)
+        answer.headers["WWW-Authenticate"] = "Basic"
+        return answer
     except web.HTTPException as exception:
         details = f"{request.method} {request.path}: {exception.reason.lower()}"
         answer = error(request, Refused(exception.status, documents.code(exception.status), details))

@@ -71,14 +71,15 @@ def _check_names(body: Any) -> None:
 def _check_time(window: Mapping[str, str], now: datetime) -> None:
     end = documents.moment(window["end"])
     if not now <= end <= now + _LATEST:
-        raise bad("acquisitionWindow must end in the next 14 days")
+        raise bad(f"acquisitionWindow must end in the next 14 days (it is {documents.timestamp(now)} now)")
 
 
 def _check_notice(body: Mapping[str, Any], now: datetime) -> None:
     start, end = (documents.moment(body["acquisitionWindow"][key]) for key in ("start", "end"))
     notice = _NOTICE[body.get("priority", TERMS["priority"][0])]
     if start < now + notice:
-        raise bad(f"acquisitionWindow must start at least {notice.total_seconds() / 3600:g} hours from now")
+        hours, today = notice.total_seconds() / 3600, documents.timestamp(now)
+        raise bad(f"acquisitionWindow must start at least {hours:g} hours from now, which is {today}")
     if end - start < _SHORTEST:
         raise bad("acquisitionWindow must be at least 24 hours long")
 

@@ -85,7 +85,7 @@ class RunningClock(SandboxClock):
     def now(self) -> float:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._origin = self._loop.time()
+            self._origin, self._epoch = self._loop.time(), datetime.now(UTC)
         return (self._loop.time() - self._origin) * self._speed
 
     async def sleep(self, seconds: float) -> None:
@@ -96,7 +96,10 @@ class RunningClock(SandboxClock):
 
 
 class SteppedClock(SandboxClock):
-    """It can be read from any thread, and slept on in the sandbox's event loop."""
+    """It can be read from any thread, and slept on in the sandbox's event loop.
+
+    What happens in other threads it does not see: time may jump before they are done.
+    """
 
     def __init__(self, epoch: datetime | None, *, jumps: bool) -> None:
         super().__init__(epoch)
@@ -192,5 +195,5 @@ class SteppedClock(SandboxClock):
         for future in awaited:
             future.set_result(None)
         due = self._next()
-        if not awaited and self._jumps and due is not None:
+        if not awaited and self._jumps and due not in {None, math.inf}:
             self._wake(due)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from attrs import Attribute, evolve, field, frozen
 from attrs.validators import optional
 
-from .values import amount, bytes_of, checked, choice, count, each, flag, is_number, moment, share, status, text
+from .values import amount, body, bytes_of, checked, choice, count, each, flag, is_number, moment, share, status, text
 
 TOKEN = "token"  # noqa: S105 - the name of a call
 CALLS = (
@@ -59,11 +59,11 @@ class Mishap:
     """What befalls some requests, wherever they go. Seconds are the sandbox's, bytes those of one answer's body."""
 
     skip: int = field(default=0, validator=count)
-    """So many of the requests that are meant pass unharmed first (also by the faults after this one),"""
+    """So many of the requests that would suffer pass unharmed first (also by the faults after this one),"""
     times: float = field(default=1, validator=_times)
     """then so many suffer; `inf`: all."""
     share: float = field(default=1.0, validator=share)
-    """Of those that would, so many do, by chance: 0.05 is one in twenty."""
+    """So many of those that are meant are chosen to suffer, by chance: 0.05 is one in twenty."""
     after: float = field(default=0.0, validator=amount)
     """Seconds since the sandbox began, from which on it holds,"""
     until: float = field(default=math.inf, validator=moment)
@@ -72,7 +72,7 @@ class Mishap:
     """This status instead of the answer, with an error body."""
     headers: Mapping[str, str | None] = field(factory=dict, validator=_headers)
     """Replaced in the answer or added to it; None removes. Nothing else follows them: a `Content-Length` may lie."""
-    body: bytes | None = field(default=None, converter=bytes_of)
+    body: bytes | None = field(default=None, converter=bytes_of, validator=optional(body))
     """These bytes (or this text) instead of the body."""
     delay: float = field(default=0.0, validator=amount)
     """So many seconds pass before anything else happens."""
@@ -144,7 +144,7 @@ class LinkFault(Mishap):
     """The whole file with a 200, whatever was asked for."""
     chunked: bool = field(default=False, validator=flag)
     """No `Content-Length`: the body comes in chunks."""
-    extra: bytes = field(default=b"", converter=bytes_of)
+    extra: bytes = field(default=b"", converter=bytes_of, validator=body)
     """These bytes after the end of the body."""
     etag: str | None = field(default=None, validator=optional(_etag))
     """The file was replaced: this ETag (as it stands in the header), another date, other bytes of the same length."""

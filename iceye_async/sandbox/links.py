@@ -70,11 +70,12 @@ class LinkOrigin:
     `faults` are what is to go wrong, `requests` what it was asked.
     """
 
-    def __init__(self, sign: Callable[[str, str], str], clock: SandboxClock, chance: Chance) -> None:
+    def __init__(self, sign: Callable[[str, str], str], clock: SandboxClock, seed: int | None) -> None:
         self.url = ""
         self.faults: list[LinkFault] = []
         self.requests: list[LinkRequest] = []
-        self._sign, self._clock, self._chance = sign, clock, chance
+        self._sign, self._clock = sign, clock
+        self._answers, self._fortune = Chance(seed, "answers of the link host"), Chance(seed, "link faults")
         self._sender = Sender(clock)
         self._files: dict[str, File] = {}
         self._holders: dict[str, set[str]] = {}
@@ -109,11 +110,12 @@ class LinkOrigin:
             if_range=_field(request, "If-Range"),
         )
         self.requests.append(heard)
-        fault, reply = self._answer(request, heard)
-        if fault.delay:
-            await self._clock.sleep(fault.delay)
-        reply = evolve(reply, headers={**reply.headers, "x-amz-cf-id": self._chance.id()})
-        return await self._sender.send(request, reply, fault, heard)
+        with self._sender.under_way(request):
+            fault, reply = self._answer(request, heard)
+            if fault.delay:
+                await self._clock.sleep(fault.delay)
+            reply = evolve(reply, headers={**reply.headers, "x-amz-cf-id": self._answers.id()})
+            return await self._sender.send(request, reply, fault, heard)
 
     # --- what to answer ----------------------------------------------------------------------------------------
 
@@ -125,7 +127,7 @@ class LinkOrigin:
         file = self._signed(request)
         if file is None:
             return _UNHARMED, _error(403)
-        meant = suffered(self.faults, lambda fault: fault.path in request.path, self._clock.now(), self._chance.roll)
+        meant = suffered(self.faults, lambda fault: fault.path in request.path, self._clock.now(), self._fortune.roll)
         fault = _UNHARMED if meant is None else meant
         if fault.status is None:
             return fault, _reply(file, self._version(file, fault), fault, heard)

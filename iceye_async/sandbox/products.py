@@ -47,6 +47,11 @@ class Source:
         return self.story.order.thing(what if self.number == 1 else f"{what} {self.number}")
 
 
+def _cursor(request: web.Request) -> dict[str, str]:
+    """All that lists of products can be asked with; `limit` is for others."""
+    return {name: value for name, value in request.query.items() if name == "cursor"}
+
+
 class Products:
     """The calls on products and derivatives. The links are to files of `links`."""
 
@@ -61,7 +66,7 @@ class Products:
             # So it was said of version 1 (404, and no empty list), and nothing else of version 2. Whether the service
             # tells a type that was not ordered from one that is not ready is not published.
             raise Refused(404, "not_found", "no products are available yet")
-        shown, cursor = pages.page(found, lambda product: product.id, request.query, lambda _: True)
+        shown, cursor = pages.page(found, lambda product: product.id, _cursor(request), lambda _: True)
         # The samples of this page, and of no other, show an empty cursor at the end.
         return web.json_response({"data": [self._document(product) for product in shown], "cursor": cursor or ""})
 

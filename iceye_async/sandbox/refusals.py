@@ -26,7 +26,8 @@ def error(request: web.Request, refused: Refused) -> web.Response:
     problem = "application/problem+json" in request.headers.get("Accept", "")
     body = documents.error(refused.code, refused.details, problem=problem)
     kind = "application/problem+json" if problem else "application/json"
-    return web.json_response(body, status=refused.status, content_type=kind)
+    headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
+    return web.json_response(body, status=refused.status, content_type=kind, headers=headers)
 
 
 async def sent(request: web.Request) -> Any:

@@ -15,7 +15,7 @@ from attrs.validators import optional
 from .documents import ASSETS
 from .faults import Fault, LinkFault
 from .terms import DERIVATIVES, PRODUCTS, Contract
-from .values import amount, checked, choice, each, flag, is_number, texts
+from .values import MOST, amount, checked, choice, each, flag, is_number, is_texts, misspelt, texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,9 @@ class Scenario:
     late: Collection[str] = field(
         default=(),
         converter=texts,
-        validator=checked(f"product types, of {', '.join(PRODUCTS)}", set(PRODUCTS).issuperset),
+        validator=checked(
+            f"product types, of {', '.join(PRODUCTS)}", lambda given: is_texts(given) and set(given) <= set(PRODUCTS)
+        ),
     )
     """SLA products that come only with DONE. Whether products come one by one before it is not documented."""
     derivatives: Mapping[str, Sequence[float]] = field(
@@ -115,7 +117,8 @@ class Scenario:
     The real file is cut, or filled up with noise, which is never in memory as a whole.
     """
     link_life: float = field(
-        default=60 * MINUTE, validator=checked("a finite number", lambda life: is_number(life) and math.isfinite(life))
+        default=60 * MINUTE,
+        validator=checked(f"a number in -{MOST}..{MOST}", lambda life: is_number(life) and abs(life) <= MOST),
     )
     """How long a link is good; below 0, it never was. Source: "Download URLs expire in 1 hour"."""
     names: bool = field(default=False, validator=flag)
@@ -138,6 +141,14 @@ class Scenario:
     """What befalls requests to the link host."""
 
     def __attrs_post_init__(self) -> None:
+        meant = misspelt(self.derivatives, DERIVATIVES)
+        if meant is not None:
+            raise ValueError(f"derivatives.{meant}")
+        known = {*DERIVATIVES, *self.derivatives}
+        for contract in self.contracts:
+            strange = set(contract.derivatives or ()) - known
+            if strange:
+                raise ValueError(f"contracts allow {', '.join(sorted(strange))}, of {', '.join(sorted(known))}")
         good = {*ASSETS, *DERIVATIVES, *self.derivatives}
         unknown = [key for key in self.sizes if key not in good]
         if unknown:

@@ -5,9 +5,10 @@ import errno
 import hmac
 import ipaddress
 import logging
+import socket
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +31,8 @@ _log = logging.getLogger("iceye_async.sandbox")
 # That a request is malformed is told to whoever sent it, and to nobody else: it may hold anything.
 _log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
+_GRACE = 1.0
+"""Real seconds that an answer may take to end by itself when the sandbox closes."""
 _BACKLOG = 4096
 """So many clients may come at once."""
 _IDLE = 75.0
@@ -60,7 +63,7 @@ class Sandbox:
         self.scenario = _loaded(scenario)
         seed = self.scenario.seed
         self.clock = clock(speed, None if seed is None else SEEDED_EPOCH)
-        self.chance = Chance(seed, "api")
+        self.chance = Chance(seed, "ids")
         self.client_id = "sandbox"
         self.client_secret = f"sandbox-{self.chance.secret(8)}"
         self._signing_key = self.chance.secret(16).encode()
@@ -72,9 +75,11 @@ class Sandbox:
         self._host, self._ports = host, (_checked("port", port), _checked("link_port", link_port))
         if not (isinstance(host, str) and host):
             raise ValueError(f"host must be an address or a name of this machine: {host!r}")
-        self._links = LinkOrigin(self._signature, self.clock, Chance(seed, "links"))
+        self._links = LinkOrigin(self._signature, self.clock, seed)
         self._links.faults.extend(self.scenario.link_faults)
         self._runners: list[web.AppRunner] = []
+        self._life = AsyncExitStack()
+        self._open = False
 
     @property
     def contract_ids(self) -> tuple[str, ...]:
@@ -98,7 +103,8 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables from which `Client.from_env()` makes a client of this sandbox."""
+        """The variables from which `Client.from_env()` makes a client of this sandbox, which lives in real time."""
+        self._check_entered()
         return {
             "ICEYE_BASE_URL": self.base_url,
             "ICEYE_TOKEN_URL": self.token_url,
@@ -120,8 +126,16 @@ class Sandbox:
         """A client of this sandbox, in its time. Options are those of `Client`."""
         from .. import Client, ClientCredentials  # the one thing that the sandbox takes from the client
 
+        self._check_entered()
         credentials = ClientCredentials(self.token_url, self.client_id, self.client_secret)
         return Client(self.base_url, **{"auth": credentials, "clock": self.clock, **options})
+
+    def __repr__(self) -> str:
+        return f"<Sandbox at {self.base_url or 'no address yet'}>"
+
+    def _check_entered(self) -> None:
+        if not self.base_url:
+            raise RuntimeError("the sandbox has not been started: `async with Sandbox() as sandbox:`")
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, with `speed=0` (or `math.inf`).
@@ -133,12 +147,18 @@ class Sandbox:
     # --- life --------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        if self._open:
+            raise RuntimeError("this sandbox is open already; make another")
+        self._open = True
         self.clock.now()
+        self._runners.clear()
         try:
-            self.base_url = await self._serve(Api(self, self._links).app(), self._ports[0])
-            self._links.url = await self._serve(self._links.app(), self._ports[1])
+            async with AsyncExitStack() as stack:
+                self.base_url = await self._serve(stack, Api(self, self._links).app(), self._ports[0])
+                self._links.url = await self._serve(stack, self._links.app(), self._ports[1])
+                self._life = stack.pop_all()
         except BaseException:
-            await self.__aexit__()
+            self._open = False
             raise
         if not _is_loopback(self._host):
             words = f"the sandbox listens on {self._host}: whoever reaches this machine can use it"
@@ -146,23 +166,25 @@ class Sandbox:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for runner in self._runners:
-            await runner.cleanup()
-        self._runners.clear()
+        try:
+            await self._life.aclose()
+        finally:
+            self._open = False
 
-    async def _serve(self, app: web.Application, port: int) -> str:
+    async def _serve(self, stack: AsyncExitStack, app: web.Application, port: int) -> str:
         app.on_response_prepare.insert(0, self._stamp)
         runner = web.AppRunner(
             app,
             access_log=None,
             logger=_log,
-            shutdown_timeout=1.0,
+            shutdown_timeout=_GRACE,
             keepalive_timeout=_IDLE,
             handler_cancellation=True,
             auto_decompress=False,  # Nothing is published of packed requests, and what they unpack to has no bound.
         )
-        await runner.setup()
         self._runners.append(runner)
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
         with _explained(self._host, port):
             await web.TCPSite(runner, self._host, port, backlog=_BACKLOG).start()
         return f"http://{_reached_at(self._host)}:{runner.addresses[0][1]}"
@@ -178,7 +200,11 @@ class Sandbox:
 def _loaded(scenario: Scenario | str | Path | None) -> Scenario:
     if scenario is None:
         return Scenario()
-    return scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
+    if isinstance(scenario, str | Path):
+        return Scenario.load(scenario)
+    if not isinstance(scenario, Scenario):
+        raise TypeError(f"a scenario is a Scenario, a name, or the path of a TOML file: {scenario!r}")
+    return scenario
 
 
 def _checked(name: str, port: Any) -> int:
@@ -195,9 +221,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _reached_at(host: str) -> str:
-    """The host in the URLs of an origin: from this machine, for a client takes `http://` to no other."""
-    if not _is_loopback(host):
-        return "[::1]" if ":" in host else "127.0.0.1"
+    """The host in the URLs of an origin, for clients on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is what was asked for
     return f"[{host}]" if ":" in host else host
 
 
@@ -212,6 +237,8 @@ def _explained(host: str, port: int) -> Iterator[None]:
             words = f"port {port} is in use; choose another, or 0 for a free one"
         elif number in {errno.EACCES, errno.EPERM}:
             words = f"port {port} may not be used by this user; choose one from 1024 on, or 0 for a free one"
-        else:
+        elif number in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} or isinstance(error, socket.gaierror):
             words = f"cannot listen on {host}, which is no address of this machine; the usual one is 127.0.0.1"
+        else:
+            raise
         raise OSError(number, words) from None

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import optional
 
-from .values import checked, is_texts, text, texts
+from .values import checked, is_texts, misspelt, text, texts
 
 MODES: Mapping[str, str] = {
     "STRIPMAP": "SM",
@@ -79,10 +79,15 @@ class Contract:
     """Product types, of which a mode has those that there are of it."""
     sla: Collection[str] | None = field(default=None, converter=texts, validator=_some_of("product types", PRODUCTS))
     """The SLA products among them, which come without being listed, and first. All but SICD and SIDD unless given."""
-    derivatives: Collection[str] | None = field(default=None, converter=texts)
+    derivatives: Collection[str] | None = field(
+        default=None, converter=texts, validator=optional(checked("a list of derivative types", is_texts))
+    )
     """Derivative types; none: detection is not on this contract."""
 
     def __attrs_post_init__(self) -> None:
+        meant = misspelt(self.derivatives or (), DERIVATIVES)
+        if meant is not None:
+            raise ValueError(f"derivatives holds {meant}")
         if self.sla is not None and self.products is not None and not set(self.sla) <= set(self.products):
             raise ValueError(
                 f"sla must be some of products, not {', '.join(sorted(set(self.sla) - set(self.products)))}"

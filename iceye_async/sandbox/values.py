@@ -1,5 +1,6 @@
 """What the fields of a scenario may hold. Each check names the field, what it must be, and what was given."""
 
+import difflib
 import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
@@ -14,7 +15,8 @@ def checked(words: str, good: Callable[[Any], bool]) -> Check:
 
     def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
         if not good(value):
-            raise ValueError(f"{attribute.name} must be {words}: {value!r}")
+            shown = sorted(value) if isinstance(value, frozenset) else value
+            raise ValueError(f"{attribute.name} must be {words}: {shown!r}")
 
     return check
 
@@ -40,7 +42,9 @@ def is_texts(value: Any) -> bool:
     return isinstance(value, Collection) and all(isinstance(text, str) for text in value)
 
 
-amount = checked("a finite number, 0 or more", lambda value: is_number(value) and 0 <= value < math.inf)
+MOST = 10 * 365 * 86_400
+"""Seconds: ten years, beyond which a calendar would end."""
+amount = checked(f"a number in 0..{MOST}", lambda value: is_number(value) and 0 <= value <= MOST)
 moment = checked("a number above 0, or inf", lambda value: is_number(value) and value > 0)
 share = checked("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1)
 count = checked("a whole number, 0 or more", lambda value: type(value) is int and value >= 0)
@@ -51,22 +55,28 @@ flag = checked("true or false", lambda value: type(value) is bool)
 
 def choice(*good: object) -> Check:
     """One of these."""
-    return checked(f"one of {', '.join(repr(value) for value in good)}", lambda value: value in good)
+    return checked(f"one of {', '.join(str(value) for value in good if value)}", lambda value: value in good)
+
+
+body = checked("a text, or bytes", lambda value: isinstance(value, bytes))
 
 
 def bytes_of(value: Any) -> Any:
     """Text as UTF-8, and all else as it is."""
-    if isinstance(value, str):
-        return value.encode()
-    if value is not None and not isinstance(value, bytes):
-        raise ValueError(f"a body is text or bytes: {value!r}")
-    return value
+    return value.encode() if isinstance(value, str) else value
 
 
 def texts(given: Any) -> Any:
-    """A set of texts; a single one is a set, too."""
-    if given is None or isinstance(given, str):
-        return given if given is None else frozenset([given])
-    if not is_texts(given):
-        raise ValueError(f"this is no list of texts: {given!r}")
-    return frozenset(given)
+    """A set of texts, of which a single one is one too; and all else as it is."""
+    if isinstance(given, str):
+        return frozenset([given])
+    return frozenset(given) if is_texts(given) else given
+
+
+def misspelt(kinds: Collection[str], good: Collection[str]) -> str | None:
+    """Of names that may be new ones, the one that is more likely meant to be a good one, and which."""
+    for kind in kinds:
+        meant = [] if kind in good else difflib.get_close_matches(kind, good, 1, 0.85)
+        if meant:
+            return f"{kind}: did you mean {meant[0]}?"
+    return None

@@ -954,3 +954,50 @@ async def test_faults_may_begin_while_a_client_waits(live):
     assert (await wait).final
     assert seen
     assert [status for _, _, status in lived.told].count(503) == 3 * (len(seen) - 1)
+
+
+# --- what the call itself is answered with an error ------------------------------------------------------------------
+
+EFFECTS = {
+    "header": (Fault(headers={"X-A": "b"}), lambda got: got.headers.get("X-A") == "b"),
+    "body": (Fault(body="junk"), lambda got: got.body == b"junk"),
+    "retry after": (Fault(retry_after=7), lambda got: got.headers.get("Retry-After") == "7"),
+}
+BROKEN = {"cut": Fault(cut=3), "reset": Fault(reset=3)}
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+async def test_an_error_of_the_service_itself_is_befallen_too(desk, effect):
+    """A 404 is the most frequent answer of derivatives."""
+    fault, suffered = EFFECTS[effect]
+    desk.sandbox.faults.append(fault)
+
+    got = await desk.say("GET", f"{TASKS}/{NOBODY}/derivatives")
+
+    assert got.status == 404
+    assert suffered(got)
+
+
+@pytest.mark.parametrize("effect", BROKEN)
+async def test_an_error_of_the_service_itself_may_break_off_too(desk, effect):
+    desk.sandbox.faults.append(BROKEN[effect])
+
+    with pytest.raises(aiohttp.ClientError):
+        await desk.say("GET", f"{TASKS}/{NOBODY}")
+
+
+async def test_closing_does_not_wait_for_a_late_answer(monkeypatch):
+    """Neither for the API's nor for the link host's, which never come: time stands still."""
+    monkeypatch.setattr("iceye_async.sandbox.server._GRACE", 50.0)
+    scenario = Scenario(**AT_ONCE, faults=[Fault(call="getTask", delay=5.0)], link_faults=[LinkFault(delay=5.0)])
+    async with open_desk(scenario, {"productTypes": ["GRD"]}, speed=0) as desk:
+        path = await desk.created()
+        link = (await desk.products(path))[0]["grd-xml"]
+        asking = [asyncio.ensure_future(desk.say("GET", path)), asyncio.ensure_future(desk.fetch(link))]
+        while desk.sandbox.faults or desk.sandbox.link_faults:
+            await turns(1)
+        async with asyncio.timeout(20):
+            await desk.sandbox.__aexit__()
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+
+    assert all(isinstance(end, aiohttp.ClientError) for end in ended)

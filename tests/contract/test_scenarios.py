@@ -1006,3 +1006,27 @@ async def test_the_date_of_answers_is_the_time_in_the_sandbox():
         got = await desk.say("GET", "/openapi.json")
 
     assert parsedate_to_datetime(got.headers["Date"]) == desk.clock.utc()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Scenario(derivatives={"DC_VESSEL": 5}), "did you mean DC_VESSELS"),
+        (lambda: Contract(derivatives=["DC_VESSEL"]), "did you mean DC_VESSELS"),
+        (lambda: Scenario(contracts=[Contract(derivatives=["DC_SHEEP"])]), "DC_SHEEP"),
+    ],
+    ids=["scenario", "contract", "neither"],
+)
+def test_a_misspelt_derivative_type_is_no_new_one(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+async def test_draws_of_one_kind_do_not_disturb_those_of_another():
+    """Ids and tokens are the same whatever faults are drawn."""
+    found = []
+    for faults in ([], [Fault(headers={"X-A": "b"}, share=0.5, times=math.inf)]):
+        async with open_desk(Scenario(seed=1, faults=faults), speed=0) as desk:
+            found.append([desk.headers, *[await desk.created() for _ in range(5)]])
+
+    assert found[0] == found[1]

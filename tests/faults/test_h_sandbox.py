@@ -1296,3 +1296,45 @@ async def test_h07_every_scenario_of_this_package_can_be_served(name):
     async with open_desk(Scenario.load(name), BOTH, speed=0) as desk:
         await desk.sandbox.advance(1)
         assert (await desk.say("GET", "/openapi.json")).status == 200
+
+
+# --- H1, H5: opening and closing --------------------------------------------------------------------------------------
+
+
+async def test_h01_a_sandbox_that_is_open_cannot_be_opened_again():
+    async with Sandbox() as sandbox:
+        address = sandbox.base_url
+        with pytest.raises(RuntimeError, match="open already"):
+            await sandbox.__aenter__()
+        async with aiohttp.ClientSession() as http, http.get(f"{address}/openapi.json") as answer:
+            assert answer.status == 200
+
+
+async def test_h05_a_close_that_is_cancelled_leaves_no_server():
+    sandbox = Sandbox()
+    await sandbox.__aenter__()
+    addresses = [sandbox.base_url, sandbox.link_url]
+    closing = asyncio.ensure_future(sandbox.__aexit__())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+
+    async with aiohttp.ClientSession() as http:
+        for address in addresses:
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await http.get(address)
+
+
+def test_h01_one_that_was_not_started_says_so():
+    with pytest.raises(RuntimeError, match="async with Sandbox"):
+        Sandbox().client()
+
+
+async def test_h02_an_address_of_its_own_is_where_it_is_reached(monkeypatch):
+    with pytest.warns(RuntimeWarning, match=r"0\.0\.0\.0"):
+        async with Sandbox(host="0.0.0.0") as everywhere:  # noqa: S104 - that is what is warned of
+            assert everywhere.base_url.startswith("http://127.0.0.1:")
+    async with Sandbox(host="127.0.0.5") as elsewhere:
+        assert elsewhere.base_url.startswith("http://127.0.0.5:")
+        async with aiohttp.ClientSession() as http, http.get(f"{elsewhere.base_url}/openapi.json") as answer:
+            assert answer.status == 200
