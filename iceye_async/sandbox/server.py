@@ -45,6 +45,8 @@ class Sandbox:
     `scenario` says what happens to each task, when, and what goes wrong; a name or a TOML file is loaded. `speed` is
     how many seconds pass in it in a real one; with `math.inf` time stands still while anything happens, and jumps to
     what is waited for next; with 0 it stands still until `advance()`. A client from `client()` lives in the same time.
+    It begins now, but where it is stepped and the scenario has a seed: then it begins with the year 2026. What other
+    threads do is not seen by time that jumps.
 
     `contract_id` is the contract that tasks are created under (`contract_ids`: all there are), `requests` what the API
     was asked, as (method, path). It is served to this machine alone, at a free port, unless `host` and `port` say
@@ -77,7 +79,6 @@ class Sandbox:
             raise ValueError(f"host must be an address or a name of this machine: {host!r}")
         self._links = LinkOrigin(self._signature, self.clock, seed)
         self._links.faults.extend(self.scenario.link_faults)
-        self._runners: list[web.AppRunner] = []
         self._life = AsyncExitStack()
         self._open = False
 
@@ -151,7 +152,6 @@ class Sandbox:
             raise RuntimeError("this sandbox is open already; make another")
         self._open = True
         self.clock.now()
-        self._runners.clear()
         try:
             async with AsyncExitStack() as stack:
                 self.base_url = await self._serve(stack, Api(self, self._links).app(), self._ports[0])
@@ -182,7 +182,6 @@ class Sandbox:
             handler_cancellation=True,
             auto_decompress=False,  # Nothing is published of packed requests, and what they unpack to has no bound.
         )
-        self._runners.append(runner)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         with _explained(self._host, port):

@@ -19,6 +19,7 @@ from aiohttp import encode_basic_auth
 from jsonschema_rs import Draft202012Validator
 
 from iceye_async.sandbox import Fault, Sandbox
+from iceye_async.sandbox.api import Api
 from tests.conforming import (
     ABOUT_A_TASK,
     ACCEPTS,
@@ -104,7 +105,7 @@ def test_it_has_the_calls_of_the_specification() -> None:
 
 async def test_it_has_the_calls_that_the_sandbox_serves_and_no_others() -> None:
     async with Sandbox() as sandbox:
-        routes = [route for runner in sandbox._runners[:1] for route in runner.app.router.routes()]
+        routes = list(Api(sandbox, sandbox._links).app().router.routes())
 
     served = {(route.method, re.sub("{.*?}", "{}", route.resource.canonical)) for route in routes if route.resource}
     assert {route for route in served if route[0] != "HEAD"} == set(OPERATIONS.values())
