@@ -1,6 +1,6 @@
 """The OpenAPI document, held against the documented bodies, and the sandbox, held against the document.
 
-ICEYE_CONFORM_REQUESTS says how many requests are made from the document (120; ten thousand take minutes).
+ICEYE_CONFORM_REQUESTS says how many requests are made from the document (80; ten thousand take minutes).
 """
 
 import gzip
@@ -35,7 +35,7 @@ from tests.conforming import (
 )
 from tests.conftest import DATA
 
-REQUESTS = int(os.environ.get("ICEYE_CONFORM_REQUESTS", "120"))
+REQUESTS = int(os.environ.get("ICEYE_CONFORM_REQUESTS", "80"))
 
 # A test of the default time limit has no time for thousands of requests.
 pytestmark = pytest.mark.timeout(60 + REQUESTS // 10)
