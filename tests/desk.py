@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
+from iceye_async import Client, Task
 from iceye_async.sandbox import Sandbox, Scenario
 
 TASKS = "/api/tasking/v2/tasks"
@@ -138,6 +139,20 @@ class Desk:
         _, listing = await self.get(f"{path}/derivatives")
         ready = [item for item in listing.get("data", []) if item["assets"]]
         return products[0] | {item["derivativeProductType"]: item["assets"][0]["href"] for item in ready}
+
+
+async def ordered(sandbox: Sandbox, client: Client, opens: float = 0.0, **changes: Any) -> Task:
+    """A new task, by the client, for which vessels were ordered; its window opens so many seconds from now."""
+    start = sandbox.clock.utc() + timedelta(seconds=opens)
+    asked = {
+        "contract_id": sandbox.contract_id,
+        "imaging_mode": "SPOTLIGHT",
+        "point_of_interest": (60.2, 24.9),
+        "acquisition_window": (start, start + timedelta(hours=24)),
+        "product_types": ["GRD"],
+        "derivative_product_types": ["DC_VESSELS"],
+    }
+    return await client.tasks.create(**(asked | changes))
 
 
 def moment(time: datetime) -> str:

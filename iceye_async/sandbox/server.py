@@ -150,26 +150,24 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         if self._open:
             raise RuntimeError("this sandbox is open already; make another")
-        self._open = True
-        self.clock.now()
-        try:
-            async with AsyncExitStack() as stack:
-                self.base_url = await self._serve(stack, Api(self, self._links).app(), self._ports[0])
-                self._links.url = await self._serve(stack, self._links.app(), self._ports[1])
-                self._life = stack.pop_all()
-        except BaseException:
-            self._open = False
-            raise
         if not _is_loopback(self._host):
+            # First, for where a warning is an error nothing may be open yet.
             words = f"the sandbox listens on {self._host}: whoever reaches this machine can use it"
             warnings.warn(words, RuntimeWarning, stacklevel=2)
+        self.clock.now()
+        async with AsyncExitStack() as stack:
+            self._open = True
+            stack.callback(self._forget)
+            self.base_url = await self._serve(stack, Api(self, self._links).app(), self._ports[0])
+            self._links.url = await self._serve(stack, self._links.app(), self._ports[1])
+            self._life = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._life.aclose()
-        finally:
-            self._open = False
+        await self._life.aclose()
+
+    def _forget(self) -> None:
+        self._open = False
 
     async def _serve(self, stack: AsyncExitStack, app: web.Application, port: int) -> str:
         app.on_response_prepare.insert(0, self._stamp)

@@ -11,25 +11,11 @@ import pytest
 
 from iceye_async import TaskStatus
 from iceye_async.sandbox import Fault, Sandbox, Scenario
-from tests.desk import AT_ONCE, BOTH, TASKS, open_desk, turns
+from tests.desk import AT_ONCE, BOTH, TASKS, open_desk, ordered, turns
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 STEPPED = pytest.mark.parametrize("speed", [0, math.inf], ids=["0", "inf"])
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-async def order(sandbox, client, opens=0.0, **changes):
-    """A new task for which vessels were ordered; its window opens so many seconds from now."""
-    start = sandbox.clock.utc() + timedelta(seconds=opens)
-    asked = {
-        "contract_id": sandbox.contract_id,
-        "imaging_mode": "SPOTLIGHT",
-        "point_of_interest": (60.2, 24.9),
-        "acquisition_window": (start, start + timedelta(hours=24)),
-        "product_types": ["GRD"],
-        "derivative_product_types": ["DC_VESSELS"],
-    }
-    return await client.tasks.create(**(asked | changes))
 
 
 async def sleeper(clock, seconds, woken, name=None):
@@ -44,7 +30,7 @@ async def sleeper(clock, seconds, woken, name=None):
 async def test_a_wait_of_two_weeks_is_over_at_once():
     async with Sandbox(speed=math.inf) as sandbox, sandbox.client() as client:
         begun = sandbox.clock.now()
-        task = await order(sandbox, client, opens=12.9 * DAY)
+        task = await ordered(sandbox, client, opens=12.9 * DAY)
         found = await client.await_derivatives(task.id)
         took = sandbox.clock.now() - begun
 
@@ -84,7 +70,7 @@ async def test_two_waits_see_one_time_that_only_goes_forward():
         seen, begun = [], sandbox.clock.now()
 
         async def follow(reference):
-            task = await order(sandbox, client, reference=reference)
+            task = await ordered(sandbox, client, reference=reference)
             async for update in client.await_task(task.id, until=TaskStatus.DONE):
                 seen.append((sandbox.clock.now() - begun, reference, update.status))  # noqa: PERF401 - seen by others
 
@@ -205,7 +191,7 @@ async def test_those_who_are_due_together_wake_together_in_the_order_in_which_th
 async def test_all_that_follows_has_happened_when_time_has_gone_on():
     """A wait makes many requests on the way, and is over, without another turn of the loop."""
     async with Sandbox(speed=0) as sandbox, sandbox.client() as client:
-        task = await order(sandbox, client)
+        task = await ordered(sandbox, client)
         waiting = asyncio.ensure_future(client.await_derivatives(task.id))
         await sandbox.advance(30 * MINUTE)
         assert not waiting.done()
@@ -222,7 +208,7 @@ async def test_all_that_follows_has_happened_when_time_has_gone_on():
 async def test_each_status_is_seen_when_it_comes():
     times = {"decided": 100.0, "imaged": 1000.0, "fulfilled": 2000.0, "done": 4000.0, "late": ["GRD"]}
     async with Sandbox(Scenario(**times), speed=0) as sandbox, sandbox.client() as client:
-        task, seen = await order(sandbox, client), []
+        task, seen = await ordered(sandbox, client), []
 
         async def follow():
             async for update in client.await_task(task.id, until=TaskStatus.DONE):
@@ -294,7 +280,7 @@ async def lying():
     """A sandbox in which a big file lies, and a client."""
     scenario = Scenario(**AT_ONCE, sizes={"grd-tif": BIG}, seed=3)
     async with Sandbox(scenario, speed=math.inf) as sandbox, sandbox.client() as client:
-        task = await order(sandbox, client)
+        task = await ordered(sandbox, client)
         (product,) = await client.products.list(task.id)
         yield sandbox, client, product
 
@@ -434,7 +420,7 @@ async def test_a_link_lives_as_long_as_it_is_told():
 
 async def test_over_days_a_client_renews_its_links(tmp_path):
     async with Sandbox(Scenario(**AT_ONCE), speed=math.inf) as sandbox, sandbox.client() as client:
-        task = await order(sandbox, client)
+        task = await ordered(sandbox, client)
         products = await client.products.list(task.id)
         await sandbox.clock.sleep(2 * DAY)
 
@@ -540,7 +526,7 @@ async def test_one_who_fails_on_waking_does_not_stop_time():
 async def test_a_sandbox_closes_although_somebody_waits():
     before = asyncio.all_tasks()
     async with Sandbox(Scenario(decided=1e6), speed=0) as sandbox, sandbox.client() as client:
-        task = await order(sandbox, client)
+        task = await ordered(sandbox, client)
         waiting = asyncio.ensure_future(client.await_derivatives(task.id))
         sleeping = asyncio.ensure_future(sandbox.clock.sleep(1e9))
         await sandbox.advance(100)

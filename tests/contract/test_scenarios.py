@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from iceye_async import ApiError, PollError, PollPolicy
 from iceye_async.sandbox import SCENARIOS, Contract, Fault, LinkFault, Sandbox, Scenario, ScenarioError
-from tests.desk import AT_ONCE, BOTH, CONTRACTS, FEASIBILITY, PRICE, TASKS, moment, open_desk
+from tests.desk import AT_ONCE, BOTH, CONTRACTS, FEASIBILITY, PRICE, TASKS, moment, open_desk, ordered
 
 HOUR, DAY = 3600.0, 86_400.0
 STAGED = {"decided": 10.0, "imaged": 40.0, "fulfilled": 100.0, "done": 200.0}
@@ -794,17 +794,8 @@ def test_whatever_python_says_toml_can_say(load, fields):
 
 
 async def order(sandbox, client, **changes):
-    """A new task for which vessels were ordered."""
-    opens = sandbox.clock.utc() + timedelta(hours=25)
-    asked = {
-        "contract_id": sandbox.contract_id,
-        "imaging_mode": "SPOTLIGHT",
-        "point_of_interest": (60.2, 24.9),
-        "acquisition_window": (opens, opens + timedelta(hours=24)),
-        "product_types": ["GRD"],
-        "derivative_product_types": ["DC_VESSELS"],
-    }
-    return await client.tasks.create(**(asked | changes))
+    """With more notice than the strictest wants."""
+    return await ordered(sandbox, client, 25 * 3600, **changes)
 
 
 def test_there_are_scenarios_by_name():

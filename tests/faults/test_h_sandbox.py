@@ -1340,3 +1340,11 @@ async def test_h02_an_address_of_its_own_is_where_it_is_reached(monkeypatch):
         assert elsewhere.base_url.startswith("http://127.0.0.5:")
         async with aiohttp.ClientSession() as http, http.get(f"{elsewhere.base_url}/openapi.json") as answer:
             assert answer.status == 200
+
+
+async def test_h02_where_a_warning_is_an_error_nothing_is_open():
+    sandbox = Sandbox(host="0.0.0.0")  # noqa: S104 - that is what is warned of
+    with pytest.raises(RuntimeWarning):
+        await sandbox.__aenter__()
+
+    assert sandbox.base_url == ""
