@@ -2,6 +2,7 @@
 
 from ._version import __version__
 from .auth import ClientCredentials, Token, TokenSource
+from .batch import BatchEvent, BatchOutcome, BatchReport
 from .client import Client
 from .clock import Clock
 from .errors import (
@@ -63,6 +64,9 @@ __all__ = [
     "AngleRange",
     "ApiError",
     "BadRequest",
+    "BatchEvent",
+    "BatchOutcome",
+    "BatchReport",
     "Client",
     "ClientCredentials",
     "Clock",

@@ -16,7 +16,17 @@ from attrs import field, frozen
 from yarl import URL
 
 from .clock import Clock
-from .errors import ApiError, DecodeError, IceyeError, NotPicklable, RateLimited, StateError, TransportError, UsageError
+from .errors import (
+    ApiError,
+    DecodeError,
+    IceyeError,
+    NotPicklable,
+    RateLimited,
+    ServerError,
+    StateError,
+    TransportError,
+    UsageError,
+)
 from .exchange import Hidden, Route, Witness, exchange, new_session
 from .protocol import replies
 from .protocol.links import is_local
@@ -141,6 +151,7 @@ class ClientCredentials:
         if flaw is not None:
             raise UsageError(flaw)
         self._url = check_url(token_url, "token_url")
+        self.client_id = client_id
         self._headers = Hidden(
             {
                 "Authorization": f"Basic {self._secrets['basic']}",
@@ -248,7 +259,7 @@ class Bearer:
         self._renew_at = 0.0
         self._ends_at = 0.0
         self._renewal: asyncio.Task[Token] | None = None
-        self._refusal: RateLimited | None = None
+        self._refusal: RateLimited | ServerError | None = None
         self._refused_until = 0.0
         self._closed = False
 
@@ -288,7 +299,7 @@ class Bearer:
             return self._token
         return await self._renewed(refused, patience)
 
-    def refused(self, refusal: RateLimited) -> None:
+    def refused(self, refusal: RateLimited | ServerError) -> None:
         """The token endpoint asks to be left alone: nobody asks it before it allows it, whoever it was said to."""
         seconds = refusal.retry_after or 0.0
         self._refusal, self._refused_until = refusal, self._clock.now() + seconds

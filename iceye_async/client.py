@@ -29,6 +29,7 @@ from .waits import DerivativeWait, ProductWait, TaskWait
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+    from .batch.batch import Batch
     from .downloads import Download, Downloadable, Shared
     from .events import Event, Listener
 
@@ -105,6 +106,7 @@ class Client:
         self._retry = retry
         self._shared: Shared | None = None
         self._downloads: WeakSet[Download[Any]] = WeakSet()
+        self._batches: WeakSet[Batch] = WeakSet()
         self.tasks = Tasks(self._session)
         self.products = Products(self._session)
         self.derivatives = Derivatives(self._session)
@@ -139,6 +141,8 @@ class Client:
             # Where closing was refused, they go on.
             for download in list(self._downloads) if self._session.is_closed else ():
                 download.client_closed()
+            for batch in list(self._batches) if self._session.is_closed else ():
+                await batch.stop()
         if self._shared is not None:
             await self._shared.close()
 
@@ -209,6 +213,57 @@ class Client:
         """
         wanted = None if types is None else words(types, "types")
         return DerivativeWait(self._session, task_id, wanted, self._policy(poll))
+
+    def await_batch(
+        self,
+        task_ids: Iterable[str] | None = None,
+        types: Iterable[DerivativeType | str] | None = None,
+        *,
+        to: str | os.PathLike[str] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        poll: PollPolicy | None = None,
+    ) -> "Batch":
+        """Wait for the derivatives of many tasks, thousands of them, for days.
+
+        Await it for a `BatchReport`, or iterate it for the events of `iceye_async.batch`: `Updated` when wanted
+        derivatives of a task have got assets, each of them once; `Downloaded` when their files are in
+        `to/<task id>/`, where there is a folder `to`; and for each task at last `Finished` or `Failed`. A task that
+        fails disturbs no other. `types` and `poll` are as for `await_derivatives()`, but that failures count only a
+        twentieth while nobody gets an answer, so that an outage of a night ends no task, and that the policy's
+        `timeout` begins anew with each run.
+
+        `journal` is a file (SQLite, on this machine's own disk) that has what was heard, handed out and downloaded,
+        and no link or token. After a crash the same call goes on, and so does `await_batch(journal=...)` without ids:
+        what is over is not asked again, files are not fetched again, and an event comes again, with the same id, that
+        was not acknowledged by asking for the next. Ids that are not in it yet are added. Without a journal the report
+        alone lives on, in a temporary file, as long as somebody has it.
+
+        The tasks share the client's rate limit; `docs/batch.md` has the arithmetic. It asks on while the body of the
+        loop runs, until 256 events wait, or nobody has asked for one for five minutes. Ctrl-C and, where nothing else
+        handles it, SIGTERM cancel who drives it; the journal is whole then, and a warning in the log says how to go on.
+
+        Raises `UsageError` for ids that can be none, with their rows; `JournalError` for a journal that is in use,
+        damaged, newer, or of another batch; and what would end every task's wait, as `Unauthorized`: what is not over
+        then is gone on with by the next call.
+
+        Source: the API pages "Task derivatives", "Get a task" and "List tasks".
+        """
+        from .batch.batch import Batch, account_of, unique_ids
+        from .batch.journal import Setup
+
+        if task_ids is None and journal is None:
+            raise UsageError("await_batch takes task ids, or the journal of a batch to go on with")
+        setup = Setup(
+            origin=self._session.origin,
+            account=account_of(self._session.source),
+            types=None if types is None else words(types, "types"),
+            to=None if to is None else os.path.abspath(_folder(to)),  # noqa: PTH100 - links in it are kept
+        )
+        found = None if task_ids is None else unique_ids(task_ids)
+        path = None if journal is None else Path(os.path.abspath(_file(journal)))  # noqa: PTH100
+        batch = Batch(self._session, found, setup, path, self._policy(poll), self.download)
+        self._batches.add(batch)
+        return batch
 
     def _policy(self, poll: PollPolicy | None) -> PollPolicy:
         if poll is not None and not isinstance(poll, PollPolicy):
@@ -308,6 +363,14 @@ def _folder(to: object) -> str:
             "comes with pip install 'iceye-async[cloud]'"
         )
     return folder
+
+
+def _file(journal: object) -> str:
+    if not isinstance(journal, str | os.PathLike) or not isinstance(os.fspath(journal), str):
+        raise UsageError(f"journal is a file, as a string or a path, not {type(journal).__name__}")
+    if not os.fspath(journal) or "\0" in os.fspath(journal):
+        raise UsageError(f"journal is a file, and {os.fspath(journal)!r} can be no name of one")
+    return os.fspath(journal)
 
 
 def _listener(on_event: "Callable[[Event], None] | None") -> "Listener | None":

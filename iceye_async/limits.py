@@ -16,7 +16,8 @@ class RateLimit:
 
     def __init__(self, rate: float | None, clock: Clock) -> None:
         self._clock = clock
-        self._interval = 0.0 if rate is None else 1 / rate
+        self.interval = 0.0 if rate is None else 1 / rate
+        """Seconds between two requests, where many want to be sent."""
         self._allowance = 0.0 if rate is None else max(0.0, min(rate, 10.0) - 1) / rate
         self._next = _NEVER
         self._paused_until = _NEVER
@@ -25,14 +26,14 @@ class RateLimit:
     @property
     def busy(self) -> bool:
         """Whether a request would have to wait for its turn."""
-        if self._interval == 0 and self._paused_until == _NEVER:
+        if self.interval == 0 and self._paused_until == _NEVER:
             return False
         return self._turn.locked() or self._delay() > 0
 
     def take(self) -> None:
         """Count a request that goes out now."""
-        if self._interval:
-            self._next = max(self._next, self._clock.now()) + self._interval
+        if self.interval:
+            self._next = max(self._next, self._clock.now()) + self.interval
 
     async def turn(self, patience: float) -> bool:
         """Come back when a request may be sent; with False, where a pause is longer than `patience` seconds."""

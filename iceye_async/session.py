@@ -102,6 +102,8 @@ class Session:
         self._headers: tuple[Token | None, Hidden] = (None, Hidden())
         self._limit = RateLimit(rate_limit, self.clock)
         self._slots = asyncio.Semaphore(in_flight)
+        self.in_flight = in_flight
+        self.interval = self._limit.interval
         self._looks = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
@@ -119,6 +121,11 @@ class Session:
 
     def __reduce__(self) -> NoReturn:
         raise NotPicklable("what belongs to a Client holds a secret and connections and is not pickled")
+
+    @property
+    def source(self) -> TokenSource:
+        """Where tokens come from."""
+        return self._source
 
     @property
     def origin(self) -> str:
@@ -449,6 +456,8 @@ class Session:
                 raise
             except (TransportError, ServerError) as error:
                 self._failed(error)
+                if isinstance(error, ServerError) and error.retry_after is not None:
+                    self._bearer.refused(error)
                 raise
 
         try:

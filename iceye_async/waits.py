@@ -4,12 +4,12 @@ The wait comes before the look, so an update reaches the caller at once, and the
 pause.
 """
 
-import asyncio
 import math
 import random
 from abc import abstractmethod
 from typing import ClassVar, TypeVar
 
+from . import looks
 from .errors import ApiError, BadRequest, DecodeError, Forbidden, IceyeError, TransportError
 from .models import DerivativeSet, DerivativeUpdate, Product, ProductUpdate, Task
 from .pending import Pending
@@ -23,16 +23,12 @@ from .protocol.waiting import (
     Ended,
     Goal,
     Heard,
-    NoScene,
     PollPolicy,
     PollState,
     Products,
-    SceneSeen,
     Setback,
-    TaskSeen,
     Update,
     endurable,
-    timed_out,
 )
 from .session import Session, log
 
@@ -40,10 +36,6 @@ R = TypeVar("R", covariant=True)
 U = TypeVar("U", bound=Update, covariant=True)
 
 _NOTHING: frozenset[str] = frozenset()
-_LAST_LOOK = 2.0
-"""Seconds that a look which is still unanswered at the deadline is given."""
-_FAR = 3600.0
-"""Seconds. A look this far from the deadline needs no timer for it: its request has a bound of its own."""
 
 
 class Waiting(Pending[R, U]):
@@ -131,24 +123,14 @@ class Waiting(Pending[R, U]):
         """Ask once. What a later look may mend is a setback; anything else is raised."""
         left = math.inf if state.deadline is None else state.deadline - self._session.clock.now()
         try:
-            return await (self._ask(state, left) if left > _FAR else self._ask_in_time(state, max(0.0, left)))
+            if left > looks.FAR:
+                return await self._ask(state, left)
+            left = max(0.0, left)
+            return await looks.in_time(self._ask(state, left), state, left)
         except IceyeError as error:
             if not endurable(error):
                 raise
-            return Setback(self._kept(error))
-
-    def _kept(self, error: IceyeError) -> IceyeError:
-        """The error, fit to be kept for as long as the wait sleeps: its frames hold the whole body."""
-        return self._session.cleaned(error).with_traceback(None)
-
-    async def _ask_in_time(self, state: PollState, left: float) -> Heard:
-        try:
-            async with asyncio.timeout(left + _LAST_LOOK) as bound:
-                return await self._ask(state, left)
-        except TimeoutError:
-            if not bound.expired():
-                raise
-        raise timed_out(state)
+            return Setback(looks.kept(self._session, error))
 
     async def _ask(self, state: PollState, patience: float) -> Heard:
         if state.ask is Ask.DERIVATIVES:
@@ -156,18 +138,10 @@ class Waiting(Pending[R, U]):
             heard, self._outline = replies.heard(reply, self._task_id, self._outline if state.plain else None)
             return heard
         if state.ask is Ask.TASK:
-            task = replies.task(await self._session.look(requests.get_task(self._task_id), patience))
-            return TaskSeen(task, self._session.wall())
+            return await looks.at_task(self._session, self._task_id, patience)
         if state.ask is Ask.SCENE:
-            return await self._ask_for_scene(patience)
+            return await looks.at_scene(self._session, self._task_id, patience)
         return await self._ask_for_products(state.gathered.turn[0], patience)
-
-    async def _ask_for_scene(self, patience: float) -> SceneSeen | NoScene:
-        try:
-            reply = await self._session.look(requests.get_scene(self._task_id), patience)
-            return SceneSeen(replies.scene(reply, self._task_id), self._session.wall())
-        except (ApiError, TransportError, DecodeError) as error:
-            return NoScene(self._kept(error))
 
     async def _ask_for_products(self, kind: str | None, patience: float) -> Products:
         # Where a look was cancelled it goes on from the page that it had come to.
@@ -185,7 +159,7 @@ class Waiting(Pending[R, U]):
             # What is refused for one type must not hide what another type, or an earlier page, has.
             if not (book.items or endurable(error) or isinstance(error, BadRequest | Forbidden)):
                 raise
-            return Products(kind, tuple(book.items), self._kept(error))
+            return Products(kind, tuple(book.items), looks.kept(self._session, error))
         self._book = None
         return Products(kind, tuple(book.items), book.error)
 

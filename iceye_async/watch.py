@@ -9,6 +9,7 @@ import asyncio
 import copy
 from collections import deque
 from types import TracebackType
+from typing import Self
 
 from .errors import IceyeError, StateError
 
@@ -22,15 +23,15 @@ class Watch:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._running: deque[_Bound] = deque()
-        self._staying: set[_Stay] = set()
+        self._staying: set[Stay] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def bound(self) -> "_Bound":
         return _Bound(self)
 
-    def stay(self, line: object = None, patience: float = float("inf")) -> "_Stay":
+    def stay(self, line: object = None, patience: float = float("inf")) -> "Stay":
         """`line` is what it waits for; `patience`, how many seconds that may take before it would rather fail."""
-        return _Stay(self._staying, line, patience)
+        return Stay(self._staying, line, patience)
 
     def close(self) -> None:
         """Interrupt whatever runs or waits."""
@@ -111,19 +112,22 @@ class _Bound:
             raise TimeoutError from error
 
 
-class _Stay:
+class Stay:
+    """One wait that can be interrupted with an error, which it then raises."""
+
     # Thousands of waits are inside one at any time.
     __slots__ = ("_cancelling", "_error", "_staying", "_task", "line", "patience")
 
-    def __init__(self, staying: "set[_Stay]", line: object, patience: float) -> None:
+    def __init__(self, staying: "set[Stay]", line: object, patience: float) -> None:
         self._staying = staying
         self._error: IceyeError | None = None
         self.line, self.patience = line, patience
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._task = _this_task()
         self._cancelling = self._task.cancelling()
         self._staying.add(self)
+        return self
 
     def interrupt(self, error: IceyeError) -> None:
         if self._error is None:

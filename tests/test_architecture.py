@@ -17,7 +17,8 @@ ROWS = [
     ["models", "protocol.links"],
     ["protocol"],
     ["clock", "limits", "watch", "events", "repeats", "tracing", "exchange", "auth", "session"],
-    ["resources", "pending", "waits", "downloads"],
+    ["resources", "pending", "looks", "waits", "downloads"],
+    ["batch"],
     ["client"],
     ["__init__"],
     ["display"],
@@ -26,6 +27,7 @@ ROWS = [
 STANDS_ASIDE = "sandbox"
 PURE = {"aiohttp", "asyncio", "random", "time", "os", "pathlib", "socket", "ssl", "threading", "sqlite3", "yarl"}
 FOREIGN = {
+    "batch": {"attrs", "pandas"},
     "models": {"attrs"},
     "errors": set(),
     "display": {"attrs", "rich", "IPython"},
@@ -149,6 +151,8 @@ def test_importing_the_package_pulls_in_nothing_optional(module: str) -> None:
             "pystac",
             "geopandas",
             "obstore",
+            "pandas",
+            "sqlite3",
             "iceye_async.sandbox",
             "iceye_async.cli",
         }

@@ -20,17 +20,30 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return [(info.strip(), text) for found, info, text in BLOCK.findall(README.read_text()) if found == language]
 
 
-def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
-    [text] = [text for info, text in blocks("python") if info not in {"no-run", "test"}]
-    environment = {**os.environ, "PYTHONWARNINGS": "error"}
-
+def example(number: int, folder: Path) -> str:
+    """What the example of this number prints, run in the folder as it stands."""
+    texts = [text for info, text in blocks("python") if info not in {"no-run", "test"}]
     run = subprocess.run(
-        [sys.executable, "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", texts[number]],
+        cwd=folder,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        timeout=50,
     )
-
     assert run.stderr == ""
-    assert "3 derivatives, final: True" in run.stdout
+    return run.stdout
+
+
+def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
+    assert "3 derivatives, final: True" in example(0, tmp_path)
     assert len(list((tmp_path / "detections").glob("*.geojson"))) == 3
+
+
+def test_the_example_of_many_tasks_runs_as_it_stands(tmp_path: Path) -> None:
+    assert example(1, tmp_path).count("is over") == 5
+    assert len(list((tmp_path / "detections").glob("*/*.geojson"))) == 5
+    assert (tmp_path / "night.db").is_file()
 
 
 @pytest.mark.parametrize("text", [text for info, text in blocks("python") if info == "no-run"])

@@ -125,14 +125,17 @@ def renewed(state: PollState, heard: Renewed, now: float, roll: float) -> Advanc
         missing=before.missing,
         complete=False,
     )
-    pause = state.policy.pause(state.quiet, roll)
-    state = state._replace(
-        due=now + pause, latest=update, ask=Ask.DERIVATIVES, quiet=state.quiet + 1, setbacks=0, last_setback=None
-    )
-    if state.deadline is None or state.due < state.deadline:
-        return state, update, WAIT
-    state, _, step = wait(state, now, pause)
+    state, _, step = unchanged(state._replace(latest=update), now, roll)
     return state, update, step
+
+
+def unchanged(state: PollState, now: float, roll: float) -> Advance:
+    """The listing brought nothing but new links, and nobody wants these: no update."""
+    pause = state.policy.pause(state.quiet, roll)
+    state = state._replace(due=now + pause, ask=Ask.DERIVATIVES, quiet=state.quiet + 1, setbacks=0, last_setback=None)
+    if state.deadline is None or state.due < state.deadline:
+        return state, None, WAIT
+    return wait(state, now, pause)
 
 
 def _never_coming(state: PollState, heard: Listing, listed: frozenset[str]) -> IceyeError | None:

@@ -104,6 +104,11 @@ def heard(reply: Reply, task_id: str, before: Outline | None = None) -> tuple[He
     return Listing(page.items, final, again, unread, blocked), outline
 
 
+def entries(body: bytes, task_id: str) -> tuple[Derivative, ...]:
+    """What a listing had that could be read: of its outline, derivatives whose links are empty."""
+    return wire.derivatives(body, task_id).items
+
+
 def _items(body: bytes, task_id: str, fetched: float) -> tuple[Derivative, ...]:
     return wire.derivatives(body, task_id, fetched).items
 

@@ -10,6 +10,9 @@ from obstore.store import MemoryStore
 from iceye_async import (
     Allowance,
     AngleRange,
+    BatchEvent,
+    BatchOutcome,
+    BatchReport,
     Client,
     ClientCredentials,
     Contract,
@@ -18,6 +21,7 @@ from iceye_async import (
     DerivativeType,
     DerivativeUpdate,
     Feasibility,
+    IceyeError,
     Interval,
     PollPolicy,
     Price,
@@ -31,6 +35,7 @@ from iceye_async import (
     Token,
     TokenSource,
 )
+from iceye_async.batch import Updated
 from iceye_async.display import bars
 from iceye_async.downloads import DownloadEvent
 
@@ -126,6 +131,19 @@ async def waits(client: Client) -> None:
         assert_type(update.fresh, tuple[Product, ...])
         assert_type(update.missing, frozenset[ProductType | str])
     assert_type(waiting.latest, ProductUpdate | None)
+
+
+async def batches(client: Client) -> None:
+    batch = client.await_batch(["t1"], {DerivativeType.VESSELS, "NEW"}, to="folder", journal=Path("j.db"))
+    async for event in batch:
+        assert_type(event, BatchEvent)
+        if isinstance(event, Updated):
+            assert_type(event.update, DerivativeUpdate)
+    assert_type(batch.latest, BatchReport)
+    report = await batch
+    assert_type(report, BatchReport)
+    assert_type(report.completed["t1"], BatchOutcome)
+    assert_type(report.failed["t1"], IceyeError)
 
 
 async def what_is_pending_is_a_coroutine(client: Client) -> None:

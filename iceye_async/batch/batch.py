@@ -1,0 +1,165 @@
+"""`client.await_batch()`: a batch as something that is awaited or iterated, and its work, which goes on beside that."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..auth import ClientCredentials
+from ..errors import IceyeError, StateError, UsageError
+from ..pending import Pending
+from ..protocol import requests
+from ..protocol.waiting import PollPolicy
+from ..session import Session
+from .engine import Engine, Wanted
+from .events import BatchEvent
+from .journal import Journal, Setup
+from .landing import Fetch
+from .report import BatchReport
+from .work import Work
+
+_SHOWN = 5
+"""Rows that are named where ids are refused."""
+
+
+class Batch(Pending[BatchReport, BatchEvent]):
+    """Many tasks at once; see `Client.await_batch`."""
+
+    def __init__(
+        self,
+        session: Session,
+        task_ids: tuple[str, ...] | None,
+        setup: Setup,
+        journal: Path | None,
+        policy: PollPolicy,
+        fetch: Fetch,
+    ) -> None:
+        self._session = session
+        self._task_ids = task_ids
+        self._setup = setup
+        self._named = journal
+        self._policy = policy
+        self._fetch = fetch
+        self._report: BatchReport | None = None
+        self._work: Work | None = None
+        self._handed: int | None = None
+        self._end: Exception | None = None
+        session.check()
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return f"<batch: {'nothing asked yet' if self._work is None else self._work}>"
+
+    @property
+    def latest(self) -> BatchReport:
+        """What has become of the tasks so far, as the journal has it."""
+        return BatchReport() if self._report is None else self._report
+
+    def _result(self) -> BatchReport:
+        return self.latest
+
+    # --- one step --------------------------------------------------------------------------------------------------
+
+    async def _step(self) -> BatchEvent:
+        if self._end is not None:
+            raise self._end.with_traceback(None)
+        self._session.open()
+        work = await self._working()
+        if self._handed is not None:
+            work.journal.acknowledge(self._handed)
+            self._handed = None
+        work.driver, work.interrupted = asyncio.current_task(), True
+        try:
+            sent = await work.engine.next()
+        except IceyeError as error:
+            work.interrupted = False
+            if not isinstance(error, StateError):
+                self._end = error
+            await self.stop()
+            raise
+        work.interrupted = False
+        if sent is None:
+            self._end = StopAsyncIteration()
+            await self.stop()
+            raise self._end
+        self._handed = sent.seq
+        return sent.event
+
+    async def _working(self) -> Work:
+        """The work, begun where it was not, or was stopped from outside."""
+        if self._work is not None and self._work.is_over:
+            await self.stop()
+        if self._work is None:
+            journal = Journal(self._named)
+            opened = False
+            try:
+                start = await journal.open(self._setup, self._task_ids, given=self._task_ids is not None)
+                opened = True
+            finally:
+                if not opened:
+                    journal.abandon()
+            self._report = BatchReport(journal)
+            folder = None if start.setup.to is None else Path(start.setup.to)
+            wanted = Wanted(start.setup.types, self._policy, folder)
+            engine = Engine(self._session, journal, start, wanted, self._fetch, self._report)
+            self._work = Work(engine, journal, self._named)
+        return self._work
+
+    # --- stopping --------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """End the work, with everything in the journal that was heard."""
+        work, self._work, self._handed = self._work, None, None
+        if work is not None:
+            await work.stop()
+
+    def close(self) -> None:
+        """Stop: what was heard is in the journal, and what was not dealt with comes again."""
+        super().close()
+        self._abandon()
+
+    def _abandon(self) -> None:
+        work, self._work = self._work, None
+        if work is not None and self._session.here:
+            work.abandon()
+
+
+def unique_ids(given: Iterable[str]) -> tuple[str, ...]:
+    """The ids of tasks, each once, in the order given. Raises `UsageError` with the rows of those that are none."""
+    if isinstance(given, str):
+        given = (given,)
+    if not isinstance(given, Iterable):
+        raise UsageError(f"task_ids are ids of tasks, not {type(given).__name__}")
+    found: dict[str, None] = {}
+    refused: list[str] = []
+    rows = 0
+    for row, one in enumerate(given, 1):
+        rows = row
+        if (isinstance(one, str) and _is_plain(one)) or (why := _flaw(one)) is None:
+            found[one] = None
+        else:
+            refused.append(f"row {row}: {why}")
+    if refused:
+        more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+        raise UsageError(f"{len(refused)} of {rows} task ids cannot be: {'; '.join(refused[:_SHOWN])}{more}")
+    return tuple(found)
+
+
+def _is_plain(given: str) -> bool:
+    return len(given) < 100 and given.isascii() and given.replace("-", "").isalnum()
+
+
+def _flaw(given: object) -> str | None:
+    try:
+        requests.get_task(given)  # type: ignore[arg-type]
+    except UsageError as error:
+        return str(error)
+    assert isinstance(given, str)  # noqa: S101 - any other was refused
+    return f"{given[:40]!r} has white space around it" if given != given.strip() else None
+
+
+def account_of(source: object) -> str | None:
+    """What tells one set of credentials from another, and is none of them; None where nothing does."""
+    if not isinstance(source, ClientCredentials):
+        return None
+    return hashlib.sha256(source.client_id.encode()).hexdigest()[:16]

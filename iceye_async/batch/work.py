@@ -1,0 +1,78 @@
+"""The work of a batch as a task of its own, which does not hold the batch: dropped, that ends it."""
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from .engine import Engine
+from .journal import Journal
+from .stopping import on_sigterm
+
+log = logging.getLogger("iceye_async")
+
+
+class Work:
+    """An engine that runs beside whoever drives the batch, over its open journal."""
+
+    def __init__(self, engine: Engine, journal: Journal, named: Path | None) -> None:
+        self.engine = engine
+        self.journal = journal
+        self._named = named
+        self.driver: asyncio.Task[object] | None = None
+        """Who asks for events, or did last."""
+        self.interrupted = False
+        """Whether the last who asked was interrupted in it."""
+        # Beside cancelling it: a group of tasks that fails in the same moment takes the cancellation for its own.
+        self._stopped = asyncio.Event()
+        # Not nested in whoever drives: it goes on between two steps, and is ended with the batch or its client.
+        self._task = asyncio.create_task(self._run(), name="iceye-async-batch")
+
+    def __repr__(self) -> str:
+        return f"{self.engine.over} of {self.engine.total} tasks are over"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self._task.done() or self._task.cancelling() > 0
+
+    async def stop(self) -> None:
+        """End it, with everything in the journal that was heard."""
+        self._stopped.set()
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        # A task that is cancelled before its first step does nothing at all.
+        await self.journal.close()
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            raise error
+
+    def abandon(self) -> None:
+        """The same, where nothing can be awaited."""
+        with contextlib.suppress(RuntimeError):
+            self._task.get_loop().call_soon_threadsafe(self._stopped.set)
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+        self.journal.abandon()
+
+    async def _run(self) -> None:
+        try:
+            with on_sigterm(self._terminated):
+                await self.engine.run()
+                # What it has to hand out is acknowledged until it is stopped.
+                await self._stopped.wait()
+        finally:
+            await self.journal.close()
+            if self.interrupted and not self.engine.ended:
+                log.warning("the batch was stopped: %s; %s", self, self._how_to_go_on())
+
+    def _terminated(self) -> None:
+        """SIGTERM came."""
+        self.interrupted = True
+        if self.driver is not None and not self.driver.done():
+            self.driver.cancel("SIGTERM")
+        self._stopped.set()
+        self._task.cancel()
+
+    def _how_to_go_on(self) -> str:
+        if self._named is None:
+            return "it had no journal, so the next one begins anew; with journal= it would go on"
+        return f"client.await_batch(journal={str(self._named)!r}) goes on"
