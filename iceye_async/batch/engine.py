@@ -36,6 +36,7 @@ from ..protocol.waiting import (
     TaskSeen,
     Update,
     endurable,
+    floor_of,
 )
 from ..session import Session
 from ..watch import Stay
@@ -96,6 +97,7 @@ class Engine:
         self._is_sampled = True
         self._dated = False
         self._goods = 0
+        self._strays = 0
         self._noted: set[str] = set()
         self._done = asyncio.Event()
         self._stopped = False
@@ -128,7 +130,7 @@ class Engine:
                     due,
                     deadline,
                     Ask.DERIVATIVES if direct else Ask.TASK,
-                    delivered=frozenset() if known is None else frozenset(known),
+                    delivered=() if known is None else tuple(known),
                 ),
             )
             if sampled and not direct:
@@ -222,6 +224,8 @@ class Engine:
         now = self._clock.now()
         if self._is_left_alone(now):
             return None
+        if (watched := self._schedule.first(now)) is not None:
+            return self._look(watched, now)
         held = self._sweeping or len(self._samples) > 0
         if self._dated and not held and now >= self._counted + COUNTED and self._schedule.following_due() <= now:
             self._counted = now
@@ -261,9 +265,9 @@ class Engine:
             stay.interrupt(_Woken())
 
     def _put(self, watched: Watched) -> None:
-        self._schedule.put(watched)
-        if watched.state is not None:
-            self._wake(watched.state.due)
+        due = self._schedule.put(watched)
+        if self._sleeping is not None:
+            self._wake(due)
 
     # --- a look ----------------------------------------------------------------------------------------------------
 
@@ -288,21 +292,37 @@ class Engine:
                 heard = await (seeing if left > looks.FAR else looks.in_time(seeing, state, left))
             self._goods += 1
         except IceyeError as error:
-            if _of_all(error):
+            if self._is_of_all(error):
                 raise
             failure = looks.kept(self._session, error)
-            if not endurable(failure):
+            if not endurable(failure) and not _on_the_way(failure):
                 await self._arrivals.end(watched, failure)
                 return
             heard = Setback(failure)
         finally:
             if self._samples:
                 self._sampled(watched.number)
+        if watched.spared and not isinstance(heard, Setback):
+            watched.spared = 0
         if heard is None:
             roll = random.random()  # noqa: S311 - no secret
-            await self._stepped(watched, *derivative_lists.unchanged(state, self._clock.now(), roll))
+            state, _, step = derivative_lists.unchanged(state, self._clock.now(), roll)
+            if step is not WAIT:
+                await self._stepped(watched, state, None, step)
+                return
+            watched.state = state
+            self._put(watched)
         else:
             await self._tell(watched, state, heard, listed)
+
+    def _is_of_all(self, error: IceyeError) -> bool:
+        """Whether the batch ends with it. What is in the way of all from the start is a mistake; later, an outage."""
+        if isinstance(error, StateError | UsageError | Unauthorized):
+            return True
+        if self._goods == 0 and _on_the_way(error):
+            self._strays += 1
+            return self._strays > min(self.total - 1, self._session.in_flight)
+        return error.undone and not endurable(error)
 
     def _sampled(self, number: int) -> None:
         self._samples.discard(number)
@@ -321,7 +341,7 @@ class Engine:
                 await self._stepped(watched, before._replace(ask=Ask.DERIVATIVES, due=now), None, WAIT)
                 return
             before = self._spared(watched, before)
-        state, update, step = polling.advance(before, heard, now, roll)
+        state, update, step = _advanced(before, heard, now, roll)
         self._remark(before, heard, state)
         if (
             isinstance(heard, TaskSeen)
@@ -360,13 +380,17 @@ class Engine:
 
     def _spared(self, watched: Watched, state: PollState) -> PollState:
         """The state before a failure. In an outage not every task's patience is to end with it."""
-        most = state.policy.setbacks
-        outage = watched.goods == self._goods
+        most, outage = state.policy.setbacks, watched.goods == self._goods
         watched.goods = self._goods
-        if not outage or state.setbacks < most or watched.spared >= (_IN_A_BATCH - 1) * most:
-            return state
-        watched.spared += 1
-        return state._replace(setbacks=most - 1)
+        if outage:
+            watched.spared += 1
+            spare = state.setbacks >= most > 0 and watched.spared < _IN_A_BATCH * most
+            return state._replace(setbacks=most - 1) if spare else state
+        if watched.spared:
+            # It is over: what it cost is taken off again, but for its part.
+            left = max(0, state.setbacks - watched.spared + watched.spared // _IN_A_BATCH)
+            watched.spared, state = 0, state._replace(setbacks=left)
+        return state
 
     def _remark(self, before: PollState, heard: Heard, after: PollState) -> None:
         odd = polling.oddity(before, heard, after)
@@ -393,9 +417,9 @@ class Engine:
         try:
             whole = await self._leaf_through(None if since is None else datetime.fromtimestamp(since, UTC), waiting)
         except IceyeError as error:
-            if _of_all(error):
+            if self._is_of_all(error):
                 raise
-            self._sweeps.failed(self._clock.now(), transient=error.transient)
+            self._sweeps.failed(self._clock.now(), transient=error.transient, floor=floor_of(error))
         else:
             self._sweeps.ended(whole=whole)
             if whole:
@@ -462,13 +486,20 @@ def _settled(status: str | None) -> Outlook:
     return Outlook(status)
 
 
-def _of_all(error: IceyeError) -> bool:
-    """Whether it would be the same for every task: the credentials, the client, the way to the service."""
-    if isinstance(error, StateError | UsageError | Unauthorized):
-        return True
-    if error.undone or isinstance(error, TransportError):
-        return not endurable(error)
+def _on_the_way(error: IceyeError) -> bool:
+    """Whether somebody between here and the service refused: a proxy, a captive portal, or a wrong address."""
+    if isinstance(error, TransportError):
+        return not error.transient
     return isinstance(error, ApiError) and (error.status < 400 or error.status == 407)
+
+
+def _advanced(state: PollState, heard: Heard, now: float, roll: float) -> tuple[PollState, Update | None, Step]:
+    """Moved along. A wait of its own would not endure what stands in the way; a batch of days does, as an outage."""
+    if not (isinstance(heard, Setback) and _on_the_way(heard.error)):
+        return polling.advance(state, heard, now, roll)
+    stand_in = TransportError(str(heard.error))
+    state, update, step = polling.advance(state, Setback(stand_in), now, roll)
+    return state, update, Ended(heard.error) if isinstance(step, Ended) and step.error is stand_in else step
 
 
 def _first(error: BaseException) -> BaseException:

@@ -74,13 +74,25 @@ class Schedule:
         self._asking: list[_Turn] = []
         self._following: list[_Turn] = []
 
-    def put(self, watched: Watched) -> None:
-        """Ask it when it is due. What was put before, and has another time now, is forgotten."""
+    def put(self, watched: Watched) -> float:
+        """Ask it when it is due, which this gives. What was put before, and has another time now, is forgotten."""
         state = watched.state
         assert state is not None  # noqa: S101 - who is over is not asked
         watched.busy = False
         line = self._following if state.ask is Ask.TASK and not watched.alone else self._asking
         heapq.heappush(line, (state.due, watched.number, watched))
+        return state.due
+
+    def first(self, now: float) -> Watched | None:
+        """What `next` gives, in the plainest case: somebody is due, and nobody of those that are looked up."""
+        if not self._asking or (self._following and self._following[0][0] <= now):
+            return None
+        due, _, watched = self._asking[0]
+        if due > now or watched.busy or watched.state is None or watched.state.due != due:
+            return None
+        heapq.heappop(self._asking)
+        watched.busy = True
+        return watched
 
     def next(self, now: float, *, held: bool) -> Watched | None:
         """Who has been due the longest; nobody where none is. `held`: not one of those that are looked up."""

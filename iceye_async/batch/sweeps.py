@@ -51,9 +51,9 @@ class Sweeps:
         """The sweep found all that it was for, or the end of the list; or it gave up before."""
         self._pages = self._used if whole else 2.0 * self._used
 
-    def failed(self, now: float, *, transient: bool) -> None:
-        """The list could not be had."""
-        self._not_before = now + (_FAILED if transient else _REFUSED)
+    def failed(self, now: float, *, transient: bool, floor: float) -> None:
+        """The list could not be had; the service wants to be left alone for `floor` seconds."""
+        self._not_before = now + max(_FAILED if transient else _REFUSED, floor)
 
 
 def oldest(created: Iterable[float], *, sampled: bool) -> float | None:

@@ -38,8 +38,9 @@ class Work:
 
     async def stop(self) -> None:
         """End it, with everything in the journal that was heard."""
-        self._stopped.set()
-        self._task.cancel()
+        if not self.is_over:
+            self._stopped.set()
+            self._task.cancel()
         await asyncio.wait([self._task])
         # A task that is cancelled before its first step does nothing at all.
         await self.journal.close()
@@ -60,9 +61,9 @@ class Work:
                 # What it has to hand out is acknowledged until it is stopped.
                 await self._stopped.wait()
         finally:
-            await self.journal.close()
             if self.interrupted and not self.engine.ended:
                 log.warning("the batch was stopped: %s; %s", self, self._how_to_go_on())
+            await self.journal.close()
 
     def _terminated(self) -> None:
         """SIGTERM came."""

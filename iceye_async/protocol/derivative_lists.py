@@ -65,10 +65,11 @@ def listed(state: PollState, heard: Listing, now: float, roll: float) -> Advance
     on_list = {entry.id: known[entry.id] for entry in heard.derivatives}.values()
     types = heard.blocked.union([entry.type for entry in on_list])
     unready = heard.blocked.union([entry.type for entry in on_list if not entry.assets])
+    told = frozenset(state.delivered)
     fresh = tuple(
         entry
         for entry in on_list
-        if entry.assets and entry.id not in state.delivered and (state.wanted is None or entry.type in state.wanted)
+        if entry.assets and entry.id not in told and (state.wanted is None or entry.type in state.wanted)
     )
     quiet = 0 if fresh or len(known) != len(before) else state.quiet
     entries = tuple(known.values())
@@ -77,7 +78,7 @@ def listed(state: PollState, heard: Listing, now: float, roll: float) -> Advance
         ask=Ask.DERIVATIVES,
         plain=plain,
         ready=_shared(state.ready | (types - unready)),
-        delivered=state.delivered.union([entry.id for entry in fresh]) if fresh else state.delivered,
+        delivered=(*state.delivered, *(entry.id for entry in fresh)) if fresh else state.delivered,
         quiet=quiet + 1,
         setbacks=state.setbacks if heard.unread else 0,
         last_setback=None,

@@ -70,13 +70,14 @@ def _merged(state: PollState, heard: Products) -> tuple[PollState, ProductUpdate
         key = (_kind(heard.kind, product), product.id)
         if product.assets or key not in found or not found[key].assets:
             found[key] = product
-    fresh = [key for key in on_list if found[key].assets and key not in state.delivered]
+    told = frozenset(state.delivered)
+    fresh = [key for key in on_list if found[key].assets and key not in told]
     unmade = {kind for kind, name in on_list if not found[kind, name].assets}
     ready = frozenset(kind for kind, _ in on_list if kind is not None and heard.unread is None) - unmade
     state = state._replace(
         gathered=Gathered(found, rest, refusal),
         ready=state.ready | ready,
-        delivered=state.delivered.union(fresh),
+        delivered=(*state.delivered, *fresh),
         quiet=0 if fresh or len(found) != len(before) else state.quiet,
     )
     wanted = frozenset(kind for kind, _ in found if kind is not None) if state.wanted is None else state.wanted

@@ -192,8 +192,8 @@ class PollState(NamedTuple):
     plain: bool = False
     """Whether the last listing is all that is known, so that one like it can bring nothing but new links."""
     ready: frozenset[str] = frozenset()
-    delivered: frozenset[Any] = frozenset()
-    """What was fresh once."""
+    delivered: tuple[Any, ...] = ()
+    """What was fresh once. No set, which is four times as large: thousands of waits have one or two of these."""
     outlook: Outlook = Outlook()
     gathered: Gathered = Gathered()
     """By a wait for products."""
