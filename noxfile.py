@@ -1,7 +1,7 @@
 """What is run on this project, each in an environment of its own. Plain `nox` runs all that must pass.
 
-demo: the main job in a sandbox; fuzz, conform and torture: what takes too long for every day; bench: the benchmarks,
-which print and never fail.
+demo: the main job in a sandbox; fuzz, conform, torture and simulate: what takes too long for every day; bench: the
+benchmarks, which print and never fail.
 """
 
 from pathlib import Path
@@ -100,16 +100,29 @@ def conform(session: nox.Session) -> None:
 
 @nox.session
 def torture(session: nox.Session) -> None:
-    """A thousand disturbed downloads, three hundred kills, and whole crowds, of which the tests take a part."""
+    """A thousand disturbed downloads, kills of 300 downloads and 300 batches, whole crowds: the tests take a part."""
     session.install(".[cli,cloud,otel]", *group("test"))
-    counts = {"ICEYE_TORTURE_DOWNLOADS": "1000", "ICEYE_TORTURE_KILLS": "300", "ICEYE_CROWD_PART": "1"}
+    counts = {
+        "ICEYE_TORTURE_DOWNLOADS": "1000",
+        "ICEYE_TORTURE_KILLS": "300",
+        "ICEYE_TORTURE_BATCH_KILLS": "300",
+        "ICEYE_CROWD_PART": "1",
+    }
     crowds = [f"tests/faults/test_{name}.py" for name in ("a_auth", "d_polling", "i_loops")]
     session.run("pytest", "tests/torture", *crowds, "--numprocesses=2", "--timeout=300", *session.posargs, env=counts)
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Ten thousand batches in virtual time, and two of many tasks and days, of which the tests take a sample."""
+    session.install(".[cli,cloud,otel]", *group("test"))
+    counts = {"ICEYE_SIMULATION_RUNS": "10000", "ICEYE_SIMULATION_WHOLE": "1"}
+    session.run("pytest", "tests/simulation", "--numprocesses=2", "-q", *session.posargs, env=counts)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks of `benchmarks/`, one after the other."""
     session.install(".", *group("bench"))
-    for program in ("import_time", "structuring", "poll_overhead", "waiting_memory", "task_life", "download"):
+    for program in ("import_time", "structuring", "poll_overhead", "waiting_memory", "task_life", "batch", "download"):
         session.run("python", f"benchmarks/{program}.py")

@@ -21,7 +21,7 @@ from .landing import Fetch, Landing, Order
 from .outbox import Outbox, named
 from .report import BatchReport
 from .rows import error_facts, error_from
-from .schedule import Listed, Watched
+from .watched import Listed, Watched
 
 
 class Arrivals:
@@ -94,7 +94,7 @@ class Arrivals:
         number = watched.number
         if watched.owes:
             await self._repay(watched, heard, update)
-            if watched.state is None:
+            if watched.is_over:
                 return
         if update is None or not update.fresh:
             return
@@ -108,8 +108,7 @@ class Arrivals:
     async def _repay(self, watched: Watched, heard: Listing | None, update: DerivativeUpdate | None) -> None:
         """What an earlier run has left to be done once there are links."""
         watched.owes = False
-        assert watched.state is not None  # noqa: S101 - it is waited for
-        number, task_id = watched.number, watched.state.task_id
+        number, task_id = watched.number, watched.task_id
         there = {entry.id: entry for entry in (() if heard is None else heard.derivatives) if entry.assets}
         owed = self._owed.pop(number, deque())
         unfetched = self._unfetched.get(number, set())
@@ -162,9 +161,9 @@ class Arrivals:
     # --- files -----------------------------------------------------------------------------------------------------
 
     async def _order(self, watched: Watched, derivatives: Iterable[Derivative]) -> None:
-        assert self.landing is not None and watched.state is not None  # noqa: S101, PT018 - there is a folder
+        assert self.landing is not None  # noqa: S101 - there is a folder
         self._loading[watched.number] = self._loading.get(watched.number, 0) + 1
-        await self.landing.add(Order(watched, watched.state.task_id, tuple(derivatives)))
+        await self.landing.add(Order(watched, watched.task_id, tuple(derivatives)))
 
     async def _landed(self, order: Order, files: tuple[events.Finished, ...], error: IceyeError | None) -> None:
         number, task_id = order.watched.number, order.task_id
@@ -190,7 +189,7 @@ class Arrivals:
         """Nothing more is asked about it."""
         if watched.owes:
             await self._repay(watched, None, None)
-            if watched.state is None:
+            if watched.is_over:
                 return
         lost = self._unfetched.pop(watched.number, None)
         if lost and error is None:

@@ -58,6 +58,15 @@ class Batch(Pending[BatchReport, BatchEvent]):
     def _result(self) -> BatchReport:
         return self.latest
 
+    async def _drive(self) -> BatchReport:
+        try:
+            return await super()._drive()
+        except asyncio.CancelledError:
+            if self._named is not None:
+                # Nobody may have it any more to drive it on, but the traceback: its journal is free for the next.
+                await self.stop()
+            raise
+
     # --- one step --------------------------------------------------------------------------------------------------
 
     async def _step(self) -> BatchEvent:
@@ -98,6 +107,10 @@ class Batch(Pending[BatchReport, BatchEvent]):
             finally:
                 if not opened:
                     journal.abandon()
+            if self._task_ids is not None:
+                # The caller's own strings, where it may hold them anyway, and not those of the file.
+                own = {one: one for one in self._task_ids}
+                start.tasks[:] = [(number, own.get(one, one)) for number, one in start.tasks]
             self._report = BatchReport(journal)
             folder = None if start.setup.to is None else Path(start.setup.to)
             wanted = Wanted(start.setup.types, self._policy, folder)

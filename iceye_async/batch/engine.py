@@ -19,7 +19,7 @@ from .. import looks
 from ..errors import ApiError, IceyeError, NotFound, StateError, TransportError, Unauthorized, UsageError
 from ..models import DerivativeUpdate, Task
 from ..protocol import derivative_lists, polling, replies, requests, wire
-from ..protocol.lifecycle import IMAGED
+from ..protocol.lifecycle import ENDED, IMAGED
 from ..protocol.waiting import (
     WAIT,
     Ask,
@@ -45,8 +45,9 @@ from .journal import Journal, Start
 from .landing import AT_ONCE, Fetch
 from .outbox import Sent
 from .report import BatchReport
-from .schedule import Listed, Schedule, Watched
+from .schedule import Schedule
 from .sweeps import COUNTED, TOGETHER, Sweeps, oldest
+from .watched import Listed, Watched
 
 log = logging.getLogger("iceye_async")
 
@@ -54,6 +55,8 @@ _IN_A_BATCH = 20
 """Times as many failures as the policy endures end a task, where nobody else got an answer either."""
 _ALONE = 300.0
 """Seconds without anybody who asks for an event, after which nothing is asked of the service."""
+_SOON = 120.0
+"""Seconds. Who is due later than that rests until then."""
 _FEW = 10
 """So few tasks are looked at for what is wanted at once, and not followed first."""
 _SAMPLES = 8
@@ -112,42 +115,33 @@ class Engine:
         gap = self._session.interval
         few = len(start.tasks) <= _FEW
         apart = max(1, len(start.tasks) // _SAMPLES)
-        deadline = None if self._wanted.policy.timeout is None else now + self._wanted.policy.timeout
-        wanted = None if self._wanted.types is None else frozenset(self._wanted.types)
+        begun = polling.begin(Goal.DERIVATIVES, "", self._wanted.types, self._wanted.policy, now)._replace(ask=Ask.TASK)
         for turn, (number, task_id) in enumerate(start.tasks):
             sampled = not few and turn % apart == 0 and len(self._samples) < _SAMPLES
             # A turn of its own for each: what is due again soon need not wait until all the others have begun.
             due = now if sampled else now + turn * gap
             known = start.delivered.get(number)
             direct = few or known is not None
-            watched = Watched(
-                number,
-                PollState(
-                    Goal.DERIVATIVES,
-                    task_id,
-                    wanted,
-                    self._wanted.policy,
-                    due,
-                    deadline,
-                    Ask.DERIVATIVES if direct else Ask.TASK,
-                    delivered=() if known is None else tuple(known),
-                ),
-            )
+            watched = Watched(number, task_id, begun, due)
+            if direct and watched.state is not None:
+                told = () if known is None else tuple(known)
+                watched.state = watched.state._replace(ask=Ask.DERIVATIVES, delivered=told)
             if sampled and not direct:
                 watched.alone = True
                 self._samples.add(number)
-            self._watch(watched, task_id)
+            self._watch(watched)
         for number, task_id in self._arrivals.to_repay.items():
             self._watch(
-                Watched(number, polling.begin(Goal.DERIVATIVES, task_id, None, self._wanted.policy, now)), task_id
+                Watched(number, task_id, polling.begin(Goal.DERIVATIVES, "", None, self._wanted.policy, now), now)
             )
         self._is_it_done()
 
-    def _watch(self, watched: Watched, task_id: str) -> None:
+    def _watch(self, watched: Watched) -> None:
         watched.owes = self._arrivals.owes(watched.number)
-        self._by_id[task_id] = watched
+        self._by_id[watched.task_id] = watched
         self._left += 1
         self._schedule.put(watched)
+        watched.rest()
 
     # --- whoever drives it -----------------------------------------------------------------------------------------
 
@@ -265,9 +259,11 @@ class Engine:
             stay.interrupt(_Woken())
 
     def _put(self, watched: Watched) -> None:
-        due = self._schedule.put(watched)
+        self._schedule.put(watched)
         if self._sleeping is not None:
-            self._wake(due)
+            self._wake(watched.due)
+        if not watched.requests or watched.due - self._clock.now() > _SOON:
+            watched.rest()
 
     # --- a look ----------------------------------------------------------------------------------------------------
 
@@ -357,7 +353,7 @@ class Engine:
             assert listed is not None  # noqa: S101 - that is how it was heard
             assert update is None or isinstance(update, DerivativeUpdate)  # noqa: S101
             await self._arrivals.take(watched, before.task_id, heard, update)
-            if watched.state is None:
+            if watched.is_over:
                 return
             state = _packed(state, heard, listed)
         await self._stepped(watched, state, update, step)
@@ -427,7 +423,7 @@ class Engine:
         finally:
             self._sweeping = False
         for watched in waiting.values():
-            if watched.state is not None and not watched.busy:
+            if not watched.is_over and not watched.busy:
                 watched.alone = True
                 self._put(watched)
         self._wake(-math.inf)
@@ -454,12 +450,21 @@ class Engine:
 
     async def _looked_up(self, heard: TaskSeen, waiting: dict[int, Watched]) -> None:
         watched = self._by_id.get(heard.task.id)
-        if watched is None or watched.busy or watched.state is None or watched.state.ask is not Ask.TASK:
+        state = None if watched is None or watched.busy else watched.state
+        if watched is None or state is None or state.ask is not Ask.TASK:
             return
         was_due = waiting.pop(watched.number, None) is not None
-        if was_due or watched.state.outlook.status != heard.task.status:
+        if not was_due and state.outlook.status == heard.task.status:
+            return
+        if heard.task.status in IMAGED or heard.task.status in ENDED:
+            # What moves a task for good is not taken from a list: its derivatives, or the task, are asked for at once.
+            watched.alone = heard.task.status in ENDED
+            ask = Ask.TASK if watched.alone else Ask.DERIVATIVES
+            watched.state = state._replace(ask=ask, due=self._clock.now())
+            self._put(watched)
+        else:
             watched.busy = True
-            await self._tell(watched, watched.state, heard)
+            await self._tell(watched, state, heard)
 
 
 # Those that are asked every few seconds; of a hundred thousand that wait, most are not.

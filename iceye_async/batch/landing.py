@@ -12,7 +12,7 @@ from ..errors import DiskFull, DownloadError, IceyeError, StateError, Unauthoriz
 from ..models import Derivative
 from ..protocol.links import safe_name
 from ..session import Session
-from .schedule import Watched
+from .watched import Watched
 
 log = logging.getLogger("iceye_async")
 

@@ -41,7 +41,7 @@ from iceye_async.protocol import replies, requests
 from iceye_async.protocol.replies import Reply
 from iceye_async.protocol.waiting import Listing, Nothing, Renewed
 
-BODIES = int(os.environ.get("ICEYE_FUZZ_BODIES", "3000"))
+BODIES = int(os.environ.get("ICEYE_FUZZ_BODIES", "2000"))
 SEEDS = (1, 2, 3, 4)
 EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True)
 

@@ -30,9 +30,9 @@ from iceye_async import Client, ClientCredentials, PollPolicy, RetryPolicy, Unau
 from iceye_async.sandbox import SCENARIOS, Fault, LinkFault, Sandbox, Scenario, ScenarioError
 from tests.desk import AT_ONCE, BOTH, CONTRACTS, FEASIBILITY, NOBODY, PRICE, TASKS, Line, open_desk, turns
 
-ODD = int(os.environ.get("ICEYE_SANDBOX_ODD", "500"))
+ODD = int(os.environ.get("ICEYE_SANDBOX_ODD", "300"))
 """How many odd requests are tried; G15 has 10,000."""
-TRACES = int(os.environ.get("ICEYE_SANDBOX_TRACES", "10"))
+TRACES = int(os.environ.get("ICEYE_SANDBOX_TRACES", "5"))
 """How often the same is lived through; G15 has 100 times."""
 CLIENTS = int(os.environ.get("ICEYE_SANDBOX_CLIENTS", "1000"))
 """How many clients there are at once; the catalogue has 5,000."""
