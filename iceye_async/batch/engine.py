@@ -56,7 +56,7 @@ _IN_A_BATCH = 20
 _ALONE = 300.0
 """Seconds without anybody who asks for an event, after which nothing is asked of the service."""
 _SOON = 120.0
-"""Seconds. Who is due later than that rests until then."""
+"""Seconds. Who is due later than that rests until then; and who is followed, always: that is rarely asked."""
 _FEW = 10
 """So few tasks are looked at for what is wanted at once, and not followed first."""
 _SAMPLES = 8
@@ -262,7 +262,7 @@ class Engine:
         self._schedule.put(watched)
         if self._sleeping is not None:
             self._wake(watched.due)
-        if not watched.requests or watched.due - self._clock.now() > _SOON:
+        if watched.follows or watched.due - self._clock.now() > _SOON:
             watched.rest()
 
     # --- a look ----------------------------------------------------------------------------------------------------
@@ -299,7 +299,8 @@ class Engine:
             if self._samples:
                 self._sampled(watched.number)
         if watched.spared and not isinstance(heard, Setback):
-            watched.spared = 0
+            # A 404 is half an answer, which does not begin the count anew.
+            state = _relieved(watched, state)
         if heard is None:
             roll = random.random()  # noqa: S311 - no secret
             state, _, step = derivative_lists.unchanged(state, self._clock.now(), roll)
@@ -382,11 +383,7 @@ class Engine:
             watched.spared += 1
             spare = state.setbacks >= most > 0 and watched.spared < _IN_A_BATCH * most
             return state._replace(setbacks=most - 1) if spare else state
-        if watched.spared:
-            # It is over: what it cost is taken off again, but for its part.
-            left = max(0, state.setbacks - watched.spared + watched.spared // _IN_A_BATCH)
-            watched.spared, state = 0, state._replace(setbacks=left)
-        return state
+        return _relieved(watched, state)
 
     def _remark(self, before: PollState, heard: Heard, after: PollState) -> None:
         odd = polling.oddity(before, heard, after)
@@ -510,3 +507,11 @@ def _advanced(state: PollState, heard: Heard, now: float, roll: float) -> tuple[
 def _first(error: BaseException) -> BaseException:
     """What ended the workers; of several, the first."""
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _relieved(watched: Watched, state: PollState) -> PollState:
+    """The state once an outage is over: what it cost is taken off again, but for its part."""
+    if watched.spared:
+        left = max(0, state.setbacks - watched.spared + watched.spared // _IN_A_BATCH)
+        watched.spared, state = 0, state._replace(setbacks=left)
+    return state

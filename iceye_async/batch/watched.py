@@ -66,6 +66,12 @@ class Watched:
     def is_over(self) -> bool:
         return self._kept is None
 
+    @property
+    def follows(self) -> bool:
+        """Whether it is the task, or its scene, that is asked for next."""
+        kept = self._kept
+        return isinstance(kept, PollState) and kept.ask is not Ask.DERIVATIVES
+
     def rest(self) -> None:
         """It is not asked soon: keep what is special about its wait, where that is little."""
         state = self._kept

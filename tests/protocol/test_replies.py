@@ -747,3 +747,16 @@ def test_a_reply_shows_neither_its_headers_nor_its_body():
     assert "401" in shown
     assert "token" not in shown
     assert "another" not in shown
+
+
+def test_what_is_kept_of_a_listing_has_all_but_its_links(sample):
+    """Between two looks of a batch only the outline is kept."""
+    body = sample("derivatives-206")
+
+    kept = replies.entries(wire.without_links(body), "t1")
+
+    listed = wire.derivatives(body, "t1").items
+    assert [(entry.id, entry.type, len(entry.assets)) for entry in kept] == [
+        (entry.id, entry.type, len(entry.assets)) for entry in listed
+    ]
+    assert {asset.href for entry in kept for asset in entry.assets} == {""}

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from iceye_async.batch import BatchEvent, BatchReport, Downloaded, Failed, Finished, Updated
-from iceye_async.errors import IceyeError, TaskEnded
-from tests.simulation.plans import Result
+from iceye_async.errors import DecodeError, IceyeError, TaskEnded
+from tests.simulation.plans import BROKEN, Result
 
 
 class Ledger:
@@ -118,6 +118,8 @@ def reported(report: BatchReport) -> dict[str, Result | tuple[str, str]]:
 
 
 def _ended(error: IceyeError) -> tuple[str, str]:
+    if error.transient or isinstance(error, DecodeError):
+        return BROKEN, ""
     return type(error).__name__, getattr(error, "status", "") if isinstance(error, TaskEnded) else ""
 
 

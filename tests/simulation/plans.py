@@ -36,6 +36,8 @@ SCENARIO = Scenario(
 )
 COURSE = functools.cache(SCENARIO.course)
 GOOD = ("plain", "blind", "echo", "quick", "several")
+BROKEN = "broken"
+"""How a task ends that nobody could ever ask about."""
 ENDS = {"rejected": "REJECTED", "failed": "FAILED", "canceled": "CANCELED"}
 
 
@@ -85,8 +87,9 @@ class Plan:
             return f"unknown/{self.seed}/{number}", Result(("TaskNotFound", ""), frozenset())
         task_id = await world.create(derivativeProductTypes=kinds, **order)
         if course == "poisoned":
-            world.weather.poisoned[task_id] = fate = self.rng.choice(["failed", "unreadable"])
-            return task_id, Result(("ServerError" if fate == "failed" else "DecodeError", ""), frozenset())
+            world.weather.poisoned[task_id] = self.rng.choice(["failed", "unreadable"])
+            # The last of its failures ends it, and that may be one that all others suffered too.
+            return task_id, Result((BROKEN, ""), frozenset())
         return task_id, self._result(world.story(task_id), course, kinds)
 
     def _kinds(self, course: str) -> list[str]:
