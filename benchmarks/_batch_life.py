@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
 
-from iceye_async.batch.journal import Journal
 from multidict import CIMultiDict, CIMultiDictProxy
 from task_life import CLOSES, EPOCH, OPENS, Life, draw
 
 from iceye_async import Client, DerivativeType, PollPolicy
 from iceye_async.batch import Failed, Finished
+from iceye_async.batch.journal import Journal
 from iceye_async.protocol.replies import Reply
 
 ROOT = "/api/tasking/v2/tasks"

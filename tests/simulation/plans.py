@@ -133,7 +133,7 @@ def plan(seed: int) -> Plan:
     ceiling, setbacks, rates = rng.choice([10, 20, 30]) * MINUTE, 60, [0.0, 0.05, 0.1, 0.3]
     if "poisoned" in courses:
         # It takes twenty times as many failures where nobody else is waited for any more.
-        ceiling, setbacks, rates = 5 * MINUTE, 8, [0.0, 0.05]
+        ceiling, setbacks, rates = 5 * MINUTE, 5, [0.0, 0.05]
     first, growth = rng.choice([2.0, 4.0]) * MINUTE, rng.choice([1.5, 2.0])
     policy = PollPolicy(first=first, growth=growth, ceiling=ceiling, timeout=span + DAY, setbacks=setbacks)
     spells = []
