@@ -153,8 +153,9 @@ class Engine:
             self._wake(-math.inf)
         try:
             while (sent := self._outbox.take()) is None:
-                if self.error is not None:
-                    raise self.error.with_traceback(None)
+                error = self._outbox.error if self.error is None else self.error
+                if error is not None:
+                    raise error.with_traceback(None)
                 if self.ended:
                     return None
                 if self._stopped and not self._done.is_set():
