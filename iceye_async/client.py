@@ -1,5 +1,6 @@
 """The client: the front door. It wires the session to the resources, and owns nothing else."""
 
+import contextlib
 import inspect
 import os
 import re
@@ -141,8 +142,10 @@ class Client:
             # Where closing was refused, they go on.
             for download in list(self._downloads) if self._session.is_closed else ():
                 download.client_closed()
-            for batch in list(self._batches) if self._session.is_closed else ():
-                await batch.stop()
+            async with contextlib.AsyncExitStack() as stack:
+                # One that cannot be ended in peace does not keep the others from it.
+                for batch in list(self._batches) if self._session.is_closed else ():
+                    stack.push_async_callback(batch.stop)
         if self._shared is not None:
             await self._shared.close()
 

@@ -100,7 +100,11 @@ class Arrivals:
             return
         fresh = [[entry.id, str(entry.type)] for entry in update.fresh]
         await self.outbox.put(
-            number, task_id, "updated", {"fresh": fresh}, lambda name: Updated(task_id=task_id, id=name, update=update)
+            number,
+            task_id,
+            "updated",
+            {"fresh": fresh, "ready": sorted(update.ready)},
+            lambda name: Updated(task_id=task_id, id=name, update=update),
         )
         if self.landing is not None:
             await self._order(watched, update.fresh)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..auth import ClientCredentials
-from ..errors import IceyeError, StateError, UsageError
+from ..errors import StateError, UsageError
 from ..pending import Pending
 from ..protocol import requests
 from ..protocol.waiting import PollPolicy
@@ -77,16 +77,14 @@ class Batch(Pending[BatchReport, BatchEvent]):
         if self._handed is not None:
             work.journal.acknowledge(self._handed)
             self._handed = None
-        work.driver, work.interrupted = asyncio.current_task(), True
+        work.driver = asyncio.current_task()
         try:
             sent = await work.engine.next()
-        except IceyeError as error:
-            work.interrupted = False
+        except Exception as error:
             if not isinstance(error, StateError):
                 self._end = error
             await self.stop()
             raise
-        work.interrupted = False
         if sent is None:
             self._end = StopAsyncIteration()
             await self.stop()
@@ -132,7 +130,7 @@ class Batch(Pending[BatchReport, BatchEvent]):
         self._abandon()
 
     def _abandon(self) -> None:
-        work, self._work = self._work, None
+        work, self._work, self._handed = self._work, None, None
         if work is not None and self._session.here:
             work.abandon()
 
@@ -148,7 +146,7 @@ def unique_ids(given: Iterable[str]) -> tuple[str, ...]:
     rows = 0
     for row, one in enumerate(given, 1):
         rows = row
-        if (isinstance(one, str) and _is_plain(one)) or (why := _flaw(one)) is None:
+        if (why := _flaw(one)) is None:
             found[one] = None
         else:
             refused.append(f"row {row}: {why}")
@@ -158,17 +156,12 @@ def unique_ids(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _is_plain(given: str) -> bool:
-    return len(given) < 100 and given.isascii() and given.replace("-", "").isalnum()
-
-
 def _flaw(given: object) -> str | None:
     try:
-        requests.get_task(given)  # type: ignore[arg-type]
+        task_id = requests.checked_id(given)
     except UsageError as error:
         return str(error)
-    assert isinstance(given, str)  # noqa: S101 - any other was refused
-    return f"{given[:40]!r} has white space around it" if given != given.strip() else None
+    return f"{task_id[:40]!r} has white space around it" if task_id != task_id.strip() else None
 
 
 def account_of(source: object) -> str | None:

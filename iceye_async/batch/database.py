@@ -140,7 +140,7 @@ class Database:
         if not place.temporary:
             flush_folder(place.path.parent)
         self._connect()
-        return Start(setup, tasks, len(tasks), 0, {}, {}, [], 0, None)
+        return Start(setup, tasks, len(tasks), 0, {}, {}, {}, [], 0, None)
 
     def _peek(self, setup: Setup, *, given: bool) -> None:
         """Refuse what is about something else, before anything is changed; warn of a run whose log is gone."""
@@ -206,10 +206,10 @@ class Database:
         setup = Setup.from_json(meta["setup"])
         self._counted = int(meta["requests"])
         tasks, total, last = _unfinished(connection)
-        delivered, downloaded, waiting, self.seq = _history(connection, {number for number, _ in tasks}, last)
+        known, waiting, self.seq = _history(connection, {number for number, _ in tasks}, last)
         if meta["open"] != "0":
             self.seq += _APART
-        return Start(setup, tasks, total, total - len(tasks), delivered, downloaded, waiting, self._counted, None)
+        return Start(setup, tasks, total, total - len(tasks), *known, waiting, self._counted, None)
 
     def _add(self, ids: Sequence[str], found: Start) -> Start:
         """Put the ids that are not in it yet at the end."""
@@ -420,11 +420,12 @@ def _unfinished(connection: sqlite3.Connection) -> tuple[list[tuple[int, str]], 
     return tasks, total, number
 
 
-_History = tuple[dict[int, dict[str, str]], dict[int, set[str]], list[tuple[Entry, str]], int]
+_Known = tuple[dict[int, dict[str, str]], dict[int, frozenset[str]], dict[int, set[str]]]
+_History = tuple[_Known, list[tuple[Entry, str]], int]
 
 
 def _history(connection: sqlite3.Connection, unfinished: set[int], last: int) -> _History:
-    """What was delivered and downloaded of tasks that matter still, the events nobody acknowledged, the last number."""
+    """What was delivered, ready and downloaded of tasks that matter; what nobody acknowledged; the last number."""
     waiting: list[Entry] = []
     seq = 0
     for seq, task, kind, body, acknowledged, crc in connection.execute("SELECT * FROM events ORDER BY seq"):
@@ -433,6 +434,7 @@ def _history(connection: sqlite3.Connection, unfinished: set[int], last: int) ->
         if not acknowledged:
             waiting.append(Entry(seq, task, kind, json.loads(body)))
     delivered: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    ready: dict[int, frozenset[str]] = {}
     downloaded: defaultdict[int, set[str]] = defaultdict(set)
     matter = unfinished.union(entry.task for entry in waiting)
     told = "SELECT task, kind, body FROM events WHERE kind IN ('updated', 'downloaded') ORDER BY seq"
@@ -441,10 +443,12 @@ def _history(connection: sqlite3.Connection, unfinished: set[int], last: int) ->
             continue
         if kind == "updated":
             delivered[task].update(json.loads(body)["fresh"])
+            ready[task] = frozenset(json.loads(body).get("ready", ()))
         else:
             downloaded[task].update(json.loads(body)["derivatives"])
     names = {entry.task: _id_of(connection, entry.task) for entry in waiting}
-    return dict(delivered), dict(downloaded), [(entry, names[entry.task]) for entry in waiting], seq
+    known = dict(delivered), ready, dict(downloaded)
+    return known, [(entry, names[entry.task]) for entry in waiting], seq
 
 
 def _id_of(connection: sqlite3.Connection, number: int) -> str:
@@ -460,14 +464,12 @@ def _compare(path: Path, stored: Setup, setup: Setup, *, given: bool) -> None:
         raise JournalError(f"{path} is a journal of {stored.origin}, not of {setup.origin}; use another journal=")
     if stored.account is not None and setup.account is not None and stored.account != setup.account:
         raise JournalError(f"{path} was begun with another client id; use that one, or another journal=")
-    if not given:
-        return
-    if _set_of(stored.types) != _set_of(setup.types):
+    if (given or setup.types is not None) and _set_of(stored.types) != _set_of(setup.types):
         raise JournalError(
             f"{path} was begun for types={_words(stored.types)}, not for {_words(setup.types)}; pass the same, or use "
             "another journal="
         )
-    if stored.to != setup.to:
+    if (given or setup.to is not None) and stored.to != setup.to:
         raise JournalError(
             f"{path} was begun with to={stored.to!r}, not with {setup.to!r}; pass the same, or use another journal="
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import looks
-from ..errors import ApiError, IceyeError, NotFound, StateError, TransportError, Unauthorized, UsageError
+from ..errors import IceyeError, NotFound, StateError
 from ..models import DerivativeUpdate, Task
 from ..protocol import derivative_lists, polling, replies, requests, wire
 from ..protocol.lifecycle import ENDED, IMAGED
@@ -28,6 +28,8 @@ from ..protocol.waiting import (
     Goal,
     Heard,
     Listing,
+    NoScene,
+    Nothing,
     Outlook,
     PollPolicy,
     PollState,
@@ -35,7 +37,6 @@ from ..protocol.waiting import (
     Step,
     TaskSeen,
     Update,
-    endurable,
     floor_of,
 )
 from ..session import Session
@@ -44,6 +45,7 @@ from .arrivals import Arrivals
 from .journal import Journal, Start
 from .landing import AT_ONCE, Fetch
 from .outbox import Sent
+from .patience import Patience, advance, outlasts, relieved
 from .report import BatchReport
 from .schedule import Schedule
 from .sweeps import COUNTED, TOGETHER, Sweeps, oldest
@@ -51,8 +53,6 @@ from .watched import Listed, Watched
 
 log = logging.getLogger("iceye_async")
 
-_IN_A_BATCH = 20
-"""Times as many failures as the policy endures end a task, where nobody else got an answer either."""
 _ALONE = 300.0
 """Seconds without anybody who asks for an event, after which nothing is asked of the service."""
 _SOON = 120.0
@@ -99,8 +99,7 @@ class Engine:
         self._samples: set[int] = set()
         self._is_sampled = True
         self._dated = False
-        self._goods = 0
-        self._strays = 0
+        self._patience = Patience(session.in_flight)
         self._noted: set[str] = set()
         self._done = asyncio.Event()
         self._stopped = False
@@ -124,8 +123,8 @@ class Engine:
             direct = few or known is not None
             watched = Watched(number, task_id, begun, due)
             if direct and watched.state is not None:
-                told = () if known is None else tuple(known)
-                watched.state = watched.state._replace(ask=Ask.DERIVATIVES, delivered=told)
+                told, ready = () if known is None else tuple(known), start.ready.get(number, frozenset())
+                watched.state = watched.state._replace(ask=Ask.DERIVATIVES, delivered=told, ready=ready)
             if sampled and not direct:
                 watched.alone = True
                 self._samples.add(number)
@@ -153,12 +152,12 @@ class Engine:
             self._wake(-math.inf)
         try:
             while (sent := self._outbox.take()) is None:
-                error = self._outbox.error if self.error is None else self.error
-                if error is not None:
+                error = self.error or self._outbox.error or self._journal.error
+                if error is not None and self._outbox.empty:
                     raise error.with_traceback(None)
                 if self.ended:
                     return None
-                if self._stopped and not self._done.is_set():
+                if self._stopped and error is None and not self._done.is_set():
                     raise StateError("the batch was stopped meanwhile; await it again to go on")
                 with self._session.stay():
                     await self._outbox.bell.wait()
@@ -186,6 +185,7 @@ class Engine:
                 working += [group.create_task(self._work()) for _ in range(self._session.in_flight)]
                 if self._arrivals.landing is not None:
                     working += [group.create_task(self._arrivals.landing.work()) for _ in range(AT_ONCE)]
+                    working.append(group.create_task(self._arrivals.landing.bring_back()))
                 await self._done.wait()
                 for one in working:
                     one.cancel()
@@ -276,6 +276,7 @@ class Engine:
         self.requests += 1
         listed: bytes | None = None
         heard: Heard | None = None
+        end: IceyeError | None = None
         try:
             if state.ask is Ask.DERIVATIVES:
                 look = self._session.look(_request(state.task_id), left)
@@ -287,22 +288,21 @@ class Engine:
                 ask = looks.at_task if state.ask is Ask.TASK else looks.at_scene
                 seeing = ask(self._session, state.task_id, left)
                 heard = await (seeing if left > looks.FAR else looks.in_time(seeing, state, left))
-            self._goods += 1
+            # A scene that could not be had is no answer.
+            self._patience.goods += not isinstance(heard, NoScene)
         except IceyeError as error:
-            if self._is_of_all(error):
+            if self._patience.ends_all(error, watched.number, self._left):
                 raise
             failure = looks.kept(self._session, error)
-            if not endurable(failure) and not _on_the_way(failure):
-                await self._arrivals.end(watched, failure)
-                return
-            heard = Setback(failure)
-        finally:
-            if self._samples:
-                self._sampled(watched.number)
+            heard, end = Setback(failure), None if outlasts(failure) else failure
+        if self._samples:
+            self._sampled(watched.number)
         if watched.spared and not isinstance(heard, Setback):
             # A 404 is half an answer, which does not begin the count anew.
-            state = _relieved(watched, state)
-        if heard is None:
+            state = relieved(watched, state)
+        if end is not None:
+            await self._arrivals.end(watched, end)
+        elif heard is None:
             roll = random.random()  # noqa: S311 - no secret
             state, _, step = derivative_lists.unchanged(state, self._clock.now(), roll)
             if step is not WAIT:
@@ -312,15 +312,6 @@ class Engine:
             self._put(watched)
         else:
             await self._tell(watched, state, heard, listed)
-
-    def _is_of_all(self, error: IceyeError) -> bool:
-        """Whether the batch ends with it. What is in the way of all from the start is a mistake; later, an outage."""
-        if isinstance(error, StateError | UsageError | Unauthorized):
-            return True
-        if self._goods == 0 and _on_the_way(error):
-            self._strays += 1
-            return self._strays > min(self.total - 1, self._session.in_flight)
-        return error.undone and not endurable(error)
 
     def _sampled(self, number: int) -> None:
         self._samples.discard(number)
@@ -338,8 +329,12 @@ class Engine:
                 watched.alone = False
                 await self._stepped(watched, before._replace(ask=Ask.DERIVATIVES, due=now), None, WAIT)
                 return
-            before = self._spared(watched, before)
-        state, update, step = _advanced(before, heard, now, roll)
+            before = self._patience.before(watched, before, heard.error)
+        elif isinstance(heard, Nothing) and watched.number in self._arrivals.to_repay:
+            # It is over, and only links were wanted once more.
+            await self._arrivals.end(watched, None)
+            return
+        state, update, step = advance(before, heard, now, roll)
         self._remark(before, heard, state)
         if (
             isinstance(heard, TaskSeen)
@@ -354,6 +349,7 @@ class Engine:
         if isinstance(heard, Listing):
             assert listed is not None  # noqa: S101 - that is how it was heard
             assert update is None or isinstance(update, DerivativeUpdate)  # noqa: S101
+            self._journal.count(self.requests)
             await self._arrivals.take(watched, before.task_id, heard, update)
             if watched.is_over:
                 return
@@ -375,16 +371,6 @@ class Engine:
             await self._arrivals.end(watched, None, tuple(sorted(update.ready)))
         else:
             self._put(watched)
-
-    def _spared(self, watched: Watched, state: PollState) -> PollState:
-        """The state before a failure. In an outage not every task's patience is to end with it."""
-        most, outage = state.policy.setbacks, watched.goods == self._goods
-        watched.goods = self._goods
-        if outage:
-            watched.spared += 1
-            spare = state.setbacks >= most > 0 and watched.spared < _IN_A_BATCH * most
-            return state._replace(setbacks=most - 1) if spare else state
-        return _relieved(watched, state)
 
     def _remark(self, before: PollState, heard: Heard, after: PollState) -> None:
         odd = polling.oddity(before, heard, after)
@@ -408,10 +394,11 @@ class Engine:
         now = self._clock.now()
         waiting = {watched.number: watched for watched in self._schedule.due_until(now + TOGETHER)}
         since = oldest((watched.created for watched in self._schedule.followed()), sampled=self._is_sampled)
+        whole = False
         try:
             whole = await self._leaf_through(None if since is None else datetime.fromtimestamp(since, UTC), waiting)
         except IceyeError as error:
-            if self._is_of_all(error):
+            if self._patience.ends_all(error, 0, self._left):
                 raise
             self._sweeps.failed(self._clock.now(), transient=error.transient, floor=floor_of(error))
         else:
@@ -420,7 +407,8 @@ class Engine:
                 self._is_sampled = False
         finally:
             self._sweeping = False
-        for watched in waiting.values():
+        for watched in waiting.values() if whole else ():
+            # Those of which nobody has said that they are not there wait for the next sweep, or their turn.
             if not watched.is_over and not watched.busy:
                 watched.alone = True
                 self._put(watched)
@@ -435,7 +423,7 @@ class Engine:
             self.requests += 1
             reply = await self._session.look(requests.list_tasks(created_after=since, cursor=cursor), math.inf)
             page, wall = replies.page(reply, Task), self._session.wall()
-            self._goods += 1
+            self._patience.goods += 1
             for task in page.items:
                 await self._looked_up(TaskSeen(task, wall), waiting)
             cursor = page.cursor
@@ -489,30 +477,6 @@ def _settled(status: str | None) -> Outlook:
     return Outlook(status)
 
 
-def _on_the_way(error: IceyeError) -> bool:
-    """Whether somebody between here and the service refused: a proxy, a captive portal, or a wrong address."""
-    if isinstance(error, TransportError):
-        return not error.transient
-    return isinstance(error, ApiError) and (error.status < 400 or error.status == 407)
-
-
-def _advanced(state: PollState, heard: Heard, now: float, roll: float) -> tuple[PollState, Update | None, Step]:
-    """Moved along. A wait of its own would not endure what stands in the way; a batch of days does, as an outage."""
-    if not (isinstance(heard, Setback) and _on_the_way(heard.error)):
-        return polling.advance(state, heard, now, roll)
-    stand_in = TransportError(str(heard.error))
-    state, update, step = polling.advance(state, Setback(stand_in), now, roll)
-    return state, update, Ended(heard.error) if isinstance(step, Ended) and step.error is stand_in else step
-
-
 def _first(error: BaseException) -> BaseException:
     """What ended the workers; of several, the first."""
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
-
-
-def _relieved(watched: Watched, state: PollState) -> PollState:
-    """The state once an outage is over: what it cost is taken off again, but for its part."""
-    if watched.spared:
-        left = max(0, state.setbacks - watched.spared + watched.spared // _IN_A_BATCH)
-        watched.spared, state = 0, state._replace(setbacks=left)
-    return state

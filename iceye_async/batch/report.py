@@ -46,7 +46,10 @@ _LONGEST_WORDS = 70
 
 @frozen(kw_only=True)
 class BatchOutcome:
-    """What was wanted of a task is there. `requests` counts those about this task alone."""
+    """What was wanted of a task is there.
+
+    `began` and `requests` (about this task alone) are those of the run that ended it.
+    """
 
     types: frozenset[str]
     derivative_ids: tuple[str, ...]
@@ -59,8 +62,8 @@ class BatchOutcome:
 class BatchReport:
     """What has become of the tasks of a batch, those of earlier runs over its journal included.
 
-    It is read from the journal when it is looked at, and so it is up to date while the batch goes on. Printed it is a
-    table. Whatever reads it raises `JournalError` where the journal is gone or damaged.
+    It is read from the journal when it is looked at (which takes milliseconds, in the event loop too), and so it is up to
+    date while the batch goes on. Printed it is a table. Whatever reads it raises `JournalError` where the journal is gone or damaged.
     """
 
     __slots__ = ("_place",)
@@ -86,7 +89,10 @@ class BatchReport:
 
     @property
     def requests(self) -> int:
-        """The requests of the batch, of all its runs, those about many tasks at once included."""
+        """The looks of the batch, of all its runs, those at many tasks at once included.
+
+        Of a run that was killed those since its last event are not among them.
+        """
         if self._place is None:
             return 0
         with reading(self._place) as connection:

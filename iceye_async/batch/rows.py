@@ -69,6 +69,8 @@ class Start(NamedTuple):
     over: int
     delivered: dict[int, dict[str, str]]
     """For tasks that are not over, or have events that nobody acknowledged: what was told, derivative id -> type."""
+    ready: dict[int, frozenset[str]]
+    """For the same tasks: the types that were ready when something was told last."""
     downloaded: dict[int, set[str]]
     """For the same tasks: the derivatives whose files are on the disk."""
     unacknowledged: list[tuple[Entry, str]]

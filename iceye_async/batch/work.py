@@ -21,8 +21,8 @@ class Work:
         self._named = named
         self.driver: asyncio.Task[object] | None = None
         """Who asks for events, or did last."""
-        self.interrupted = False
-        """Whether the last who asked was interrupted in it."""
+        self._meant = False
+        """Whether it was ended by who has it, and in peace."""
         # Beside cancelling it: a group of tasks that fails in the same moment takes the cancellation for its own.
         self._stopped = asyncio.Event()
         # Not nested in whoever drives: it goes on between two steps, and is ended with the batch or its client.
@@ -38,7 +38,12 @@ class Work:
 
     async def stop(self) -> None:
         """End it, with everything in the journal that was heard."""
+        if self._task.get_loop() is not asyncio.get_running_loop():
+            # Its loop has ended, or is on its way: nothing of it can be awaited here.
+            self.abandon()
+            return
         if not self.is_over:
+            self._meant = self._is_meant
             self._stopped.set()
             self._task.cancel()
         await asyncio.wait([self._task])
@@ -49,6 +54,7 @@ class Work:
 
     def abandon(self) -> None:
         """The same, where nothing can be awaited."""
+        self._meant = self._is_meant
         with contextlib.suppress(RuntimeError):
             self._task.get_loop().call_soon_threadsafe(self._stopped.set)
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
@@ -61,13 +67,17 @@ class Work:
                 # What it has to hand out is acknowledged until it is stopped.
                 await self._stopped.wait()
         finally:
-            if self.interrupted and not self.engine.ended:
+            if not self._meant and not self.engine.ended:
                 log.warning("the batch was stopped: %s; %s", self, self._how_to_go_on())
             await self.journal.close()
 
+    @property
+    def _is_meant(self) -> bool:
+        """Whether whoever drives is not just being cancelled, and ends it on the way out, as after Ctrl-C."""
+        return self.driver is None or self.driver.done() or self.driver.cancelling() == 0
+
     def _terminated(self) -> None:
         """SIGTERM came."""
-        self.interrupted = True
         if self.driver is not None and not self.driver.done():
             self.driver.cancel("SIGTERM")
         self._stopped.set()

@@ -163,6 +163,12 @@ def get_contract(contract_id: str) -> Request:
     return Request("GET", f"{_CONTRACTS}/{_segment(contract_id, 'a contract id')}")
 
 
+def checked_id(given: object) -> str:
+    """The id of a task, where it can be one. Raises `UsageError`."""
+    _task(given)
+    return str(given)
+
+
 def _degrees(given: float) -> str:
     """Without an exponent, to a tenth of a millimetre."""
     return f"{given:.9f}".rstrip("0").rstrip(".")
@@ -177,7 +183,7 @@ def _query(parameters: Mapping[str, object]) -> str:
     return f"?{'&'.join(parts)}" if parts else ""
 
 
-def _task(task_id: str, tail: str = "") -> str:
+def _task(task_id: object, tail: str = "") -> str:
     return f"{_TASKS}/{_segment(task_id, 'a task id')}{tail}"
 
 

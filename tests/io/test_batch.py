@@ -732,7 +732,8 @@ async def test_no_link_and_no_token_is_in_it(connect, gate, tasks, tmp_path):
 
 async def test_a_journal_that_was_given_up_to_an_error_goes_on(connect, service, tasks, tmp_path):
     """An error of the whole batch, raised to its driver: the same object can be driven on when the cause is gone."""
-    service.answers(look("t1"), (401, {}, b""), some("t1"), both("t1"))
+    for name, *answers in (("t1", some("t1"), both("t1")), ("t2", both("t2")), ("t3", NONE), ("t4", NONE)):
+        service.answers(look(name), (401, {}, b""), *answers)
     client = connect()
     batch = client.await_batch(tasks, journal=tmp_path / "batch.db")
     with pytest.raises(Unauthorized):

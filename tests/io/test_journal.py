@@ -90,7 +90,7 @@ async def lived(path, ids=IDS):
 
 async def test_a_new_journal_has_each_id_once_in_the_order_given(tmp_path):
     async with opened(tmp_path / "j.db", ("b", "a", "b", "c")) as (_, start):
-        assert start == (SETUP, [(1, "b"), (2, "a"), (3, "c")], 3, 0, {}, {}, [], 0, None)
+        assert start == (SETUP, [(1, "b"), (2, "a"), (3, "c")], 3, 0, {}, {}, {}, [], 0, None)
 
 
 async def test_what_was_written_is_there_in_the_next_run(tmp_path):
@@ -357,7 +357,8 @@ kept = asyncio.run(begin())
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, capture_output=True)
 
     async def go_on():
-        async with opened(tmp_path / "j.db", None) as (_, start):
+        setup = Setup(SETUP.origin, None, None, None)
+        async with opened(tmp_path / "j.db", None, setup) as (_, start):
             return len(start.unacknowledged)
 
     assert asyncio.run(go_on()) == 500
