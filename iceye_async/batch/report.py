@@ -62,8 +62,9 @@ class BatchOutcome:
 class BatchReport:
     """What has become of the tasks of a batch, those of earlier runs over its journal included.
 
-    It is read from the journal when it is looked at (which takes milliseconds, in the event loop too), and so it is up to
-    date while the batch goes on. Printed it is a table. Whatever reads it raises `JournalError` where the journal is gone or damaged.
+    It is read from the journal when it is looked at, which takes milliseconds, also in the event loop; so it is up to
+    date while the batch goes on. Printed it is a table. Whatever reads it raises `JournalError` where the journal is
+    gone or damaged.
     """
 
     __slots__ = ("_place",)

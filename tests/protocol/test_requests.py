@@ -14,6 +14,7 @@ from iceye_async.protocol.ordering import TaskRequest, words
 from iceye_async.protocol.requests import (
     cancel_task,
     check_feasibility,
+    checked_id,
     create_task,
     get_contract,
     get_derivatives,
@@ -385,3 +386,14 @@ def test_feasibility_takes_requests_in_an_array_and_its_time(orders):
 def test_what_is_no_task_request_is_refused(orders):
     with pytest.raises(UsageError, match="feasibility takes TaskRequests"):
         check_feasibility(orders)
+
+
+@pytest.mark.parametrize("given", ["3fa85f64-5717-4562-b3fc-2c963f66afa6", "a/../b", "t" * 512])
+def test_what_can_be_an_id_is_given_back(given):
+    assert checked_id(given) == given
+
+
+@pytest.mark.parametrize("given", ["", " ", ".", "..", "t" * 513, "\ud800", 7, None])
+def test_what_can_be_no_id_is_refused(given):
+    with pytest.raises(UsageError):
+        checked_id(given)
