@@ -168,7 +168,7 @@ async def test_a_body_that_stops_half_way_is_a_time_out(connect, service):
 async def test_time_outs_of_many_requests_are_their_own(connect, service):
     service.answers(LOOK, hang)
     service.answers(f"{TASK}2/derivatives", NONE_YET)
-    client = connect(timeout=0.1, retry=ONCE)
+    client = connect(timeout=0.5, retry=ONCE)
 
     results = await asyncio.gather(
         *(client.derivatives.get(task) for task in ["t1", "t12"] * 4), return_exceptions=True
