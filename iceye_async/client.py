@@ -114,14 +114,17 @@ class Client:
         self.contracts = Contracts(self._session)
 
     @classmethod
-    def from_env(cls) -> "Client":
-        """A client as the environment describes it.
+    def from_env(
+        cls, *, rate_limit: float | None = 10.0, on_event: "Callable[[Event], None] | None" = None
+    ) -> "Client":
+        """A client as the environment describes it. `rate_limit` and `on_event` are as for the client.
 
         Reads ICEYE_TOKEN_URL, ICEYE_CLIENT_ID and ICEYE_CLIENT_SECRET (all three), or ICEYE_ACCESS_TOKEN; and, where
         they are set, ICEYE_BASE_URL, HTTPS_PROXY and NO_PROXY. Where both ways to sign in are there, the three win,
         for they can be renewed. Raises `UsageError` that names a variable which is missing or still a placeholder.
         """
-        client = cls(_variable("ICEYE_BASE_URL") if "ICEYE_BASE_URL" in os.environ else BASE_URL, auth=_auth_from_env())
+        base_url = _variable("ICEYE_BASE_URL") if "ICEYE_BASE_URL" in os.environ else BASE_URL
+        client = cls(base_url, auth=_auth_from_env(), rate_limit=rate_limit, on_event=on_event)
         client._session.route = environment_route()
         return client
 
@@ -148,6 +151,19 @@ class Client:
                     stack.push_async_callback(batch.stop)
         if self._shared is not None:
             await self._shared.close()
+
+    @property
+    def clock(self) -> Clock:
+        """The time that this client lives in."""
+        return self._session.clock
+
+    @property
+    def skew(self) -> float | None:
+        """Seconds by which this machine's clock is behind the service's; None until the service has told its time.
+
+        As the `Date` of the last reply has it, to the second. What hangs on wall time follows the service.
+        """
+        return self._session.skew
 
     def await_task(
         self, task_id: str, until: Iterable[TaskStatus | str] | None = None, *, poll: PollPolicy | None = None

@@ -239,6 +239,11 @@ class Session:
                 return heard + self.clock.now() - self._date[1]
         return time.time()
 
+    @property
+    def skew(self) -> float | None:
+        """Seconds from this machine's time to the service's; None until that was heard."""
+        return None if self._date is None else self.wall() - time.time()
+
     # --- requests ----------------------------------------------------------------------------------------------
 
     def url(self, request: Request) -> URL:

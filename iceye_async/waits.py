@@ -27,8 +27,10 @@ from .protocol.waiting import (
     PollState,
     Products,
     Setback,
+    Standing,
     Update,
     endurable,
+    standing,
 )
 from .session import Session, log
 
@@ -71,6 +73,12 @@ class Waiting(Pending[R, U]):
 
     def __repr__(self) -> str:
         return f"<wait for the {self.goal.what} of task {self._task_id}: {self._so_far()}>"
+
+    @property
+    def standing(self) -> Standing:
+        """Where it stands, for whoever shows it: the task's status, the next look, the deadline, failures in a row."""
+        now = self._session.clock.now()
+        return standing(self._begun(now) if self._state is None else self._state, now)
 
     def _first_look(self) -> Request:
         """What is asked first, and over and over. Raises `UsageError` where it could never be asked."""

@@ -290,6 +290,24 @@ class Database:
         return self._connection
 
 
+def found(path: Path) -> Place:
+    """Where the journal with this name is. Raises `JournalError` where there is none that can be read."""
+    place = Place(path)
+    place.check()
+    if place.is_empty():
+        raise _missing(place.path)
+    if _application(place) != APPLICATION:
+        raise _foreign(place.path)
+    try:
+        with reading(place) as connection:
+            _check_kind(place.path, connection)
+    except _Damaged as error:
+        failure = JournalError(f"{place.path} is damaged ({error}); name the task_ids again, and it is begun anew")
+    else:
+        return place
+    raise failure
+
+
 @contextlib.contextmanager
 def reading(place: Place) -> Iterator[sqlite3.Connection]:
     """A connection that reads what is there now. Raises `JournalError` where it cannot."""

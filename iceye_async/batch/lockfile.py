@@ -55,6 +55,22 @@ class Lockfile:
             os.close(handle)
 
 
+def holder_lives(path: Path) -> bool:
+    """Whether the process that had the lock last runs on this machine.
+
+    It is not asked by taking the lock: whoever wants it in that moment would be refused.
+    """
+    try:
+        pid, _, host = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+        if host.strip() != socket.gethostname():
+            return False
+        if os.name != "nt":  # There this would end the process.
+            os.kill(int(pid), 0)
+    except (OSError, ValueError, OverflowError) as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
 def _in_use(journal: Path, holder: str) -> str:
     pid, _, host = holder.partition("\n")
     if not pid.strip().isdigit():

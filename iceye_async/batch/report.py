@@ -73,6 +73,30 @@ class BatchReport:
         # Not the journal itself: one that nobody drives any more can go, while its file is read.
         self._place = None if journal is None else journal.place
 
+    @classmethod
+    def read(cls, journal: str | os.PathLike[str]) -> "BatchReport":
+        """The report of a journal, also while a batch is driven over it, in this process or another.
+
+        Raises `JournalError` where there is none.
+        """
+        from .database import found
+
+        report = cls()
+        report._place = found(Path(journal))
+        return report
+
+    @property
+    def running(self) -> bool:
+        """Whether a batch is being driven over its journal right now, in whatever process of this machine."""
+        from .lockfile import holder_lives
+
+        if self._place is None:
+            return False
+        with reading(self._place) as connection:
+            opened = connection.execute("SELECT value FROM meta WHERE key = 'open'").fetchone()
+        # It says so of a run that was killed, too.
+        return opened is not None and opened[0] == "1" and holder_lives(self._place.lock)
+
     @property
     def completed(self) -> Mapping[str, BatchOutcome]:
         """By task id, what has arrived of those that got all that was wanted."""
@@ -147,7 +171,8 @@ class BatchReport:
     def _first(self, outcome: str | None) -> "list[_Task]":
         return next(_pages(self._place, outcome, _SHOWN), [])
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each task as a flat dict of plain values, times aware: what `save` writes."""
         for outcome in ("completed", "failed", None):
             for page in _pages(self._place, outcome, _PAGE):
                 yield from map(_flat, page)
@@ -411,7 +436,7 @@ def _write_json(report: BatchReport, path: Path) -> None:
     with _text(path) as file:
         file.write(f'{{"requests": {report.requests}, "tasks": [')
         separator = "\n"
-        for row in report._rows():  # noqa: SLF001 - the same concept
+        for row in report.rows():
             file.write(separator + json.dumps(row, default=_iso))
             separator = ",\n"
         file.write("\n]}\n")
@@ -423,7 +448,7 @@ def _write_csv(report: BatchReport, path: Path) -> None:
     with _text(path) as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        for row in report._rows():  # noqa: SLF001 - the same concept
+        for row in report.rows():
             writer.writerow([_cell(value) for value in row.values()])
 
 
@@ -433,7 +458,7 @@ def _write_parquet(report: BatchReport, path: Path) -> None:
         importlib.import_module("pyarrow")
     except ImportError:
         raise MissingExtra("a report as .parquet needs pandas and pyarrow: pip install pandas pyarrow") from None
-    rows = list(report._rows())  # noqa: SLF001 - the same concept
+    rows = list(report.rows())
     pandas.DataFrame(rows, columns=list(_COLUMNS)).to_parquet(path, index=False)
 
 

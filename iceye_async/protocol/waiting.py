@@ -199,6 +199,34 @@ class PollState(NamedTuple):
     """By a wait for products."""
 
 
+@frozen(kw_only=True)
+class Standing:
+    """Where a wait stands. Durations are seconds on the client's clock."""
+
+    status: str | None
+    """Of the task, as it was last seen; None where only its derivatives were asked for so far."""
+    next_look: float
+    """Until the next look; 0.0 before the first and while one is under way."""
+    left: float | None
+    """Until the deadline; None where there is none."""
+    setbacks: int
+    """How many looks have failed in a row."""
+    error: IceyeError | None
+    """Of the last of these."""
+
+
+def standing(state: PollState, now: float) -> Standing:
+    """Of a wait that goes on."""
+    seen = state.latest.status if isinstance(state.latest, Task) else state.outlook.status
+    return Standing(
+        status=seen,
+        next_look=max(0.0, state.due - now),
+        left=None if state.deadline is None else max(0.0, state.deadline - now),
+        setbacks=state.setbacks,
+        error=state.last_setback if state.setbacks else None,
+    )
+
+
 class Wait:
     """Look again at `state.due`."""
 

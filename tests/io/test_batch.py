@@ -7,7 +7,11 @@ import gc
 import json
 import logging
 import math
+import os
 import pickle
+import re
+import socket
+import sqlite3
 import warnings
 from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime
@@ -570,6 +574,54 @@ async def test_without_a_journal_the_report_lives_on_and_its_file_goes_with_it(
     aviary.errors.clear()
     gc.collect()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_a_journal_is_read_while_a_batch_is_driven_over_it_and_afterwards(connect, gate, tasks, tmp_path):
+    batch = connect().await_batch(tasks, journal=tmp_path / "night.db")
+    running = asyncio.create_task(collect(batch))
+    await gate.reached.wait()
+
+    report = BatchReport.read(tmp_path / "night.db")
+    assert report.running
+    assert "t1" in report.waiting
+    gate.set()
+    await running
+
+    assert not report.running
+    assert {row["task_id"]: row["outcome"] for row in report.rows()} == {
+        "t1": "completed",
+        "t2": "completed",
+        "t3": "failed",
+        "t4": "failed",
+    }
+
+
+async def test_a_run_that_was_killed_does_not_run(connect, tasks, tmp_path):
+    await connect().await_batch(tasks, journal=tmp_path / "night.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "night.db")) as connection, connection:
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'open'")
+    report = BatchReport.read(tmp_path / "night.db")
+    assert report.running
+
+    (tmp_path / "night.db.lock").write_text(f"{2**22 + 1}\n{socket.gethostname()}\n")
+    assert not report.running
+
+    (tmp_path / "night.db.lock").write_text(f"{os.getpid()}\nelsewhere\n")
+    assert not report.running
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no journal", b"SQLite format 3\0 and more"], ids=str)
+def test_what_is_no_journal_cannot_be_read(tmp_path, content):
+    path = tmp_path / "night.db"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(JournalError, match=re.escape(str(path))):
+        BatchReport.read(path)
+
+
+def test_a_report_of_nothing_does_not_run():
+    assert not BatchReport().running
 
 
 async def test_with_a_journal_the_report_can_be_read_when_the_client_is_closed(connect, tasks, tmp_path):

@@ -1,6 +1,8 @@
 """What a client is made from: addresses and tokens that are refused, and what the environment says."""
 
 import asyncio
+import time
+from email.utils import formatdate
 
 import pytest
 
@@ -119,6 +121,35 @@ async def test_credentials_in_the_environment_win_over_a_token(environment, serv
     await client.close()
 
     assert service.requests[-1].headers["Authorization"] == "Bearer new"
+
+
+async def test_a_client_of_the_environment_can_be_listened_to_and_be_slower(environment, service):
+    environment({"ICEYE_ACCESS_TOKEN": "from-env", "ICEYE_BASE_URL": service.url})
+    service.answers("/api/tasking/v2/tasks/t1/derivatives", (200, {}, b'{"data": []}'))
+    heard = []
+
+    async with Client.from_env(rate_limit=2.0, on_event=heard.append) as client:
+        await client.derivatives.get("t1")
+
+    assert [event.status for event in heard] == [200]
+    with pytest.raises(UsageError, match="rate_limit"):
+        Client.from_env(rate_limit=0)
+
+
+@pytest.mark.parametrize("seconds", [-120, 0, 3600])
+async def test_a_client_tells_how_far_the_clock_of_its_machine_is_off(connect, service, seconds):
+    date = formatdate(time.time() + seconds, usegmt=True)
+    service.answers("/api/tasking/v2/tasks/t1/derivatives", (200, {"Date": date}, b'{"data": []}'))
+    client = connect()
+    assert client.skew is None
+
+    await client.derivatives.get("t1")
+
+    assert abs(client.skew - seconds) < 10
+
+
+async def test_a_client_tells_its_time(connect, clock):
+    assert connect().clock is clock
 
 
 def test_without_a_base_url_it_is_the_documented_one(environment):

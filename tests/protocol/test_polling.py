@@ -37,6 +37,7 @@ from iceye_async.protocol.waiting import (
     Setback,
     TaskSeen,
     Wait,
+    standing,
     timed_out,
 )
 
@@ -1261,3 +1262,39 @@ def test_a_listing_without_gaps_that_stays_partial_is_noticed():
 
 def test_a_type_that_is_not_listed_yet_is_nothing_odd():
     assert not any(oddities(start(wanted=[VESSELS]), *[listing(206, some(AIRCRAFT))] * 30))
+
+
+# --- where a wait stands -----------------------------------------------------------------------------------------
+
+
+def test_a_wait_tells_when_it_looks_next_and_how_long_it_may_take():
+    told = standing(start(now=100.0)._replace(due=130.0), 110.0)
+
+    assert (told.next_look, told.left, told.setbacks, told.error, told.status) == (20.0, 9_990.0, 0, None, None)
+
+
+def test_while_a_look_is_under_way_and_after_the_deadline_nothing_is_left():
+    told = standing(start(now=0.0)._replace(due=10.0), 20_000.0)
+
+    assert (told.next_look, told.left) == (0.0, 0.0)
+
+
+def test_a_wait_without_a_deadline_tells_none():
+    assert standing(start(policy=evolve(PLAIN, timeout=None)), 0.0).left is None
+
+
+def test_failures_are_told_while_they_go_on():
+    state, _, _ = advance(start(), DOWN, 0.0, 0.0)
+    assert (standing(state, 0.0).setbacks, standing(state, 0.0).error) == (1, DOWN.error)
+
+    state, _, _ = advance(state, listing(206, unmade(VESSELS)), 10.0, 0.0)
+    assert (standing(state, 10.0).setbacks, standing(state, 10.0).error) == (0, None)
+
+
+@pytest.mark.parametrize("goal", [Goal.TASK, Goal.DERIVATIVES])
+def test_the_status_is_that_in_which_the_task_was_seen_last(goal):
+    state = start(wanted=("DONE",) if goal is Goal.TASK else (VESSELS,), goal=goal)._replace(ask=Ask.TASK)
+
+    state, _, _ = advance(state, seen("ACTIVE"), 0.0, 0.0)
+
+    assert standing(state, 0.0).status == "ACTIVE"
