@@ -1,7 +1,7 @@
 """What is run on this project, each in an environment of its own. Plain `nox` runs all that must pass.
 
-demo: the main job in a sandbox; fuzz, conform, torture and simulate: what takes too long for every day; bench: the
-benchmarks, which print and never fail.
+demo: the main job in a sandbox; pictures: those of the README; fuzz, conform, torture and simulate: what takes too long
+for every day; bench: the benchmarks, which print and never fail.
 """
 
 from pathlib import Path
@@ -33,7 +33,7 @@ def typing(session: nox.Session) -> None:
     """mypy, strict, on the package and on a program that uses it."""
     session.install("-e", ".[cli,cloud,otel]", *group("typing"))
     session.run("mypy")
-    session.run("mypy", "tests/typing/api.py", "noxfile.py", "benchmarks")
+    session.run("mypy", "tests/typing/api.py", "noxfile.py", "benchmarks", "docs/pictures.py")
 
 
 @nox.session
@@ -72,6 +72,13 @@ def demo(session: nox.Session) -> None:
     """The main job, in a sandbox."""
     session.install(".[cli]")
     session.run("iceye-async", "demo", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """The pictures of the README anew, each from a real run in a sandbox."""
+    session.install(".[cli]", *group("pictures"))
+    session.run("python", "docs/pictures.py")
 
 
 @nox.session

@@ -35,7 +35,7 @@ FOREIGN = {
     "protocol": {"attrs", "cattrs", "backoff"},
     "pytest_plugin": {"pytest", "pytest_asyncio"},
     "sandbox": {"attrs", "aiohttp"},
-    "cli": {"attrs", "rich"},
+    "cli": {"attrs", "click", "rich"},
     "client": {"aiohttp", "obstore"},
     "downloads": {"aiohttp", "attrs", "obstore", "yarl"},
     "tracing": {"aiohttp", "opentelemetry", "yarl"},

@@ -1,38 +1,49 @@
 """`iceye-async demo`: the main job over real HTTP, in a sandbox whose clock runs fast.
 
-What it does is what a user would write, and nothing else; how it looks is in `screens`.
+What it does is what a user would write, and nothing else; it looks as `derivatives watch` does.
 """
 
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from .. import Client, DerivativeType, ImagingMode, Task
-from ..sandbox import Sandbox
-from .screens import Screen
+from .derivatives import follow
+from .output import Output
+from .running import answers
+
+if TYPE_CHECKING:
+    from ..sandbox import Sandbox
 
 SPEED = 600.0
 """Sandbox seconds in a real one: the hour and a half until all is there takes nine."""
 TYPES = (DerivativeType.VESSELS, DerivativeType.AIRCRAFT, DerivativeType.VEHICLES)
 
 
-async def demo(folder: Path, screen: Screen) -> None:
-    """Create a task, wait for its derivatives, and download each when it arrives."""
+@click.command()
+@click.option("--to", default="iceye-demo", metavar="FOLDER", help="Where the files go.  [default: iceye-demo]")
+@answers
+async def demo(out: Output, to: str) -> None:
+    """See the main job happen in a local sandbox.
+
+    It needs no account and no network: it starts a sandbox, creates a task in it, waits for its derivatives, and
+    downloads each. That takes ten seconds.
+    """
+    from ..sandbox import Sandbox
+
     async with Sandbox(speed=SPEED) as sandbox, sandbox.client() as client:
         task = await _order(sandbox, client)
-        began = sandbox.clock.now()
-        with screen.follow(task, TYPES, lambda: sandbox.clock.now() - began):
-            async for update in client.await_derivatives(task.id, TYPES):
-                screen.updated(update)
-                for derivative in update.fresh:
-                    for path in await client.download(derivative, to=folder):
-                        screen.arrived(derivative.type, path)
-            for product in await client.products.list(task.id):
-                for path in await client.download(product, to=folder, assets="quicklook-png"):
-                    screen.arrived("quicklook", path)
-        screen.finished(folder)
+        out.task(task)
+        out.remark(f"that task was created in a local sandbox, whose clock runs {SPEED:g} times as fast")
+        files = await follow(out, client, client.await_derivatives(task.id, TYPES), to)
+        for product in await client.products.list(task.id):
+            files += await out.fetched(client.download(product, to=to, assets="quicklook-png"))
+    out.done(files, to)
+    out.remark("the detections, and the picture, are made up")
 
 
-async def _order(sandbox: Sandbox, client: Client) -> Task:
+async def _order(sandbox: "Sandbox", client: Client) -> Task:
     now = sandbox.clock.utc()
     return await client.tasks.create(
         contract_id=sandbox.contract_id,

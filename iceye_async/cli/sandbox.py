@@ -7,37 +7,77 @@ its scenario shrink.
 import asyncio
 import contextlib
 import signal
-import sys
 import warnings
-from argparse import Namespace
+from typing import TYPE_CHECKING
 
+import click
 from attrs import evolve
 
-from ..sandbox import Sandbox, Scenario
+from . import options
+from .exits import Exit
+from .output import note
+from .running import flush, forget_output
+from .words import PROGRAM
+
+if TYPE_CHECKING:
+    from ..sandbox import Sandbox
 
 
-async def sandbox(options: Namespace) -> None:
-    """Serve until somebody ends it."""
-    scenario = Scenario.load(options.scenario).faster(options.speed)
-    if options.seed is not None:
-        scenario = evolve(scenario, seed=options.seed)
-    service = Sandbox(scenario, host=options.host, port=options.port, link_port=options.link_port)
+@click.command()
+@click.option(
+    "--scenario", default="calm", metavar="NAME",
+    help="What happens in it: a name (a wrong one tells which there are), or a file *.toml.  [default: calm]",
+)  # fmt: skip
+@click.option(
+    "--speed", type=options.amount, default=60.0, metavar="N",
+    help="By how much its durations are shortened. Its time stamps are real.  [default: 60]",
+)  # fmt: skip
+@click.option("--seed", type=int, metavar="N", help="Give the same ids and faults each time.")
+@click.option("--host", default="127.0.0.1", help="Where it listens.  [default: 127.0.0.1]")
+@click.option("--port", type=options.port, default="0", metavar="N", help="Of the API; a free one unless given.")
+@click.option(
+    "--link-port", type=options.port, default="0", metavar="N", help="Of the files' host; a free one unless given."
+)
+@click.option("--debug", is_flag=True, expose_value=False, help="Show where in the program a bug is.")
+def sandbox(scenario: str, speed: float, seed: int | None, host: str, port: int, link_port: int) -> Exit:
+    """Serve a local Tasking API to test your own code with.
+
+    It serves until Ctrl-C, and prints the environment variables that lead to it.
+    """
+    from ..sandbox import Sandbox, Scenario, ScenarioError
+
+    try:
+        chosen = Scenario.load(scenario).faster(speed)
+        if seed is not None:
+            chosen = evolve(chosen, seed=seed)
+        asyncio.run(_serve(Sandbox(chosen, host=host, port=port, link_port=link_port)))
+    except KeyboardInterrupt:
+        pass  # That is how it is ended.
+    except BrokenPipeError:
+        forget_output()
+    except ScenarioError as error:
+        return _refused(str(error))
+    except OSError as error:
+        return _refused(error.strerror or str(error))
+    return Exit.DONE
+
+
+async def _serve(service: "Sandbox") -> None:
+    """Until somebody ends it."""
     async with contextlib.AsyncExitStack() as stack:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             await stack.enter_async_context(service)
         for warning in caught:
-            print(f"iceye-async sandbox: {warning.message}", file=sys.stderr)
+            note(f"{PROGRAM} sandbox: {warning.message}")
         told = _told_to_stop()
-        _introduce(service)
+        for name, value in service.environment.items():
+            print(f"export {name}={value}")
+        for contract_id in service.contract_ids:
+            print(f"# contract {contract_id}")
+        flush()
+        note("serving until Ctrl-C; set these variables where your program runs")
         await told.wait()
-
-
-def _introduce(service: Sandbox) -> None:
-    lines = [f"export {name}={value}" for name, value in service.environment.items()]
-    lines += [f"# contract {contract_id}" for contract_id in service.contract_ids]
-    print("\n".join(lines), flush=True)
-    print("serving until Ctrl-C; set these variables where your program runs", file=sys.stderr, flush=True)
 
 
 def _told_to_stop() -> asyncio.Event:
@@ -48,3 +88,8 @@ def _told_to_stop() -> asyncio.Event:
         with contextlib.suppress(NotImplementedError):  # On Windows Ctrl-C is a `KeyboardInterrupt`.
             loop.add_signal_handler(number, told.set)
     return told
+
+
+def _refused(why: str) -> Exit:
+    note(f"{PROGRAM} sandbox: {why}")
+    return Exit.FAILED

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from attrs import define, field, frozen
 
 from ..events import DownloadEvent, Failed, Finished, Interrupted, Progressed, Started, Totals
-from .text import harmless
+from .text import harmless, part, size
 
 _SILENCE = 10.0
 """Seconds without news after which a rate is no longer true."""
@@ -18,6 +18,11 @@ def name(event: DownloadEvent) -> str:
     """Of the event's file, without its folder, fit to be shown."""
     path = event.path
     return harmless(path.name if isinstance(path, Path) else PurePosixPath(path).name or path)
+
+
+def reason(event: Failed | Interrupted) -> str:
+    """The error's own words, but for the name of the asset: the file is named already."""
+    return harmless(str(event.error).removeprefix(f"{event.asset}: ")) or type(event.error).__name__
 
 
 @frozen
@@ -40,6 +45,11 @@ class Pace:
             return None
         left = max(0, self.size - self.received) / rate
         return left if left < _LONG else None
+
+    @property
+    def amount(self) -> str:
+        """As a person reads it."""
+        return size(self.received) if self.size is None else part(self.received, self.size)
 
     @property
     def share(self) -> float | None:

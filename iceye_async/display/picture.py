@@ -9,71 +9,23 @@ with a heavy line, what is missing with a light one. Where the encoding has no s
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import groupby
 from typing import NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
 from ..events import Failed, Finished, Interrupted
-from .account import Account, Pace, Row, name
-from .text import duration, harmless, part, size
+from .account import Account, Row, name, reason
+from .pens import FAINT, Pens
+from .text import duration, size
 
 _AMOUNT, _RATE, _LEFT, _GAP = 13, 8, 11, 2
 """Columns: `9.9 of 999 MB`, `9.9 MB/s`, `23 h 59 min`, and what is between them."""
 _WIDE, _NARROW = 64, 36
 """Columns from which a row is one line with everything, and two lines with everything."""
 _LEAST_BAR, _LONGEST_BAR = 6, 40
-_FAINT = "bright_black"
-_PULSE = 12.0
-"""Columns a second."""
-
-
-class Pens(NamedTuple):
-    """What can be written on a console."""
-
-    heavy: str
-    half: str
-    light: str
-    cut: str
-    whole: str
-    failed: str
-    encoding: str
-
-    @classmethod
-    def of(cls, options: ConsoleOptions) -> "Pens":
-        if options.ascii_only or options.legacy_windows:
-            return cls("#", "", "-", "..", "ok", "!!", options.encoding)
-        return cls("━", "╾", "─", "…", "✓", "✗", options.encoding)
-
-    def written(self, text: str) -> str:
-        """The text with a question mark for whatever the console cannot encode."""
-        return text.encode(self.encoding, "replace").decode(self.encoding)
-
-    def cell(self, text: str, width: int, *, right: bool = False) -> str:
-        """Exactly so many columns; what is too long loses its middle, for files often differ only at the end."""
-        text = self.written(text)
-        missing = width - cell_len(text)
-        if missing >= 0:
-            return " " * missing + text if right else text + " " * missing
-        keep = max(0, width - len(self.cut))
-        head = set_cell_size(text, keep // 3)
-        tail = set_cell_size(text[::-1], keep - keep // 3)[::-1]
-        return set_cell_size(head + self.cut + tail, width)
-
-    def bar(self, share: float | None, width: int, style: str, now: float) -> Text:
-        """So much of the width; something that moves where the share is unknown."""
-        if share is None:
-            heavy = max(1, width // 3)
-            start = int(now * _PULSE) % width
-            line = (self.heavy * heavy + self.light * (width - heavy)) * 2
-            pieces = groupby(line[width - start :][:width])
-            return Text.assemble(*(("".join(run), style if char == self.heavy else _FAINT) for char, run in pieces))
-        halves = int(share * width * 2)
-        done = self.heavy * (halves // 2) + self.half * (halves % 2)
-        return Text.assemble((done, style), (self.light * (width - len(done)), _FAINT))
 
 
 class Picture:
@@ -106,7 +58,7 @@ class Picture:
         for row in shown:
             yield from page.row(row, row.pace.share, "cyan" if row.resumes is None else "yellow")
         if more > 0:
-            yield Text(f"and {more} more", _FAINT)
+            yield Text(f"and {more} more", FAINT)
         yield from page.row(Row(label, account.whole), account.share, "green", "bold")
 
 
@@ -135,11 +87,11 @@ class _Page(NamedTuple):
             return
         yield first
         # Dim, so that the names stand out.
-        yield Text(" " * (self.width - cell_len(figures.plain)), _FAINT).append_text(figures)
+        yield Text(" " * (self.width - cell_len(figures.plain)), FAINT).append_text(figures)
 
     def _figures(self, row: Row) -> Text:
         cell, gap = self.pens.cell, " " * _GAP
-        text = Text(cell(_amount(row.pace), _AMOUNT, right=True) + gap)
+        text = Text(cell(row.pace.amount, _AMOUNT, right=True) + gap)
         if row.resumes is not None:
             return text.append(cell(goes_on(row.resumes - self.now), _RATE + _GAP + _LEFT, right=True), "yellow")
         if row.pace.share == 1.0:
@@ -152,15 +104,11 @@ class _Page(NamedTuple):
     def _little(self, row: Row, share: float | None, colour: str) -> Text:
         if row.resumes is not None:
             return Text(self.pens.cell(goes_on(row.resumes - self.now), self.width), colour)
-        amount = self.pens.cell(_amount(row.pace), min(_AMOUNT, self.width), right=True)
+        amount = self.pens.cell(row.pace.amount, min(_AMOUNT, self.width), right=True)
         room = self.width - _AMOUNT - 1
         if room < _LEAST_BAR:
             return Text(amount)
         return Text.assemble(self.pens.bar(share, room, colour, self.now), " ", amount)
-
-
-def _amount(pace: Pace) -> str:
-    return size(pace.received) if pace.size is None else part(pace.received, pace.size)
 
 
 def files(account: Account, *, short: bool = False) -> str:
@@ -182,8 +130,8 @@ def line(event: Finished | Failed | Interrupted) -> str:
     if isinstance(event, Finished):
         return f"{name(event)}: {_whole(event)}"
     if isinstance(event, Failed):
-        return f"{name(event)}: failed: {_reason(event)}"
-    return f"{name(event)}: interrupted at {size(event.received)}: {_reason(event)}; {goes_on(event.wait)}"
+        return f"{name(event)}: failed: {reason(event)}"
+    return f"{name(event)}: interrupted at {size(event.received)}: {reason(event)}; {goes_on(event.wait)}"
 
 
 def notice(event: Finished | Failed, options: ConsoleOptions) -> RenderableType:
@@ -191,13 +139,13 @@ def notice(event: Finished | Failed, options: ConsoleOptions) -> RenderableType:
     pens = Pens.of(options)
     if isinstance(event, Failed):
         lines = Table.grid("", Column(overflow="fold"), padding=(0, 1, 0, 0))
-        lines.add_row(Text(pens.failed, "red"), Text(pens.written(f"{name(event)}: {_reason(event)}")))
+        lines.add_row(Text(pens.failed, "red"), Text(pens.written(f"{name(event)}: {reason(event)}")))
         return lines
     mark, named = (f"{pens.whole} ", "green"), pens.written(name(event))
     most = options.max_width - len(mark[0])
     tail = f"  {_whole(event)}" if most >= _NARROW else f"  {size(event.size)}"
     shown = pens.cell(named, min(cell_len(named), max(0, most - len(tail))))
-    text = Text.assemble(mark, shown, (tail, _FAINT))
+    text = Text.assemble(mark, shown, (tail, FAINT))
     text.no_wrap, text.overflow = True, "crop"
     return text
 
@@ -205,11 +153,6 @@ def notice(event: Finished | Failed, options: ConsoleOptions) -> RenderableType:
 def _whole(event: Finished) -> str:
     remark = ", there already" if event.known else "" if event.verified else ", size not checked"
     return size(event.size) + remark
-
-
-def _reason(event: Failed | Interrupted) -> str:
-    """The error's own words, but for the name of the asset: the file is named already."""
-    return harmless(str(event.error).removeprefix(f"{event.asset}: ")) or type(event.error).__name__
 
 
 def summary(account: Account, seconds: float, how: str) -> Text | None:

@@ -1,11 +1,11 @@
 """`bars()`: drive a download, and show how far it is."""
 
 from collections.abc import AsyncIterator, Generator, Sized
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ..errors import MissingExtra, UsageError
+from ..errors import UsageError
 from ..events import DownloadEvent
+from .board import surfaces
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,25 +35,18 @@ async def bars(download: Downloading[R], *, console: "Console | None" = None) ->
     Errors are those of the download, raised when the bars are closed. A display that fails is given up, with a
     warning in the log, and the download goes on. Without rich: `MissingExtra`.
     """
-    surfaces = _surfaces()
+    shown, now = surfaces().shown, surfaces().now
     if not hasattr(download, "__aiter__"):
         raise UsageError(
             f"bars() drives the download itself: write bars(client.download(...)), without an await inside; "
             f"not {type(download).__name__}"
         )
-    with surfaces.shown(console) as surface:
+    from .files import Files
+
+    board = Files(now)
+    with shown(board, console) as surface:
         async for event in download:
             surface.told(event)
         result = await download
-        surface.ended(len(result))
+        board.ended(len(result))
     return result
-
-
-def _surfaces() -> ModuleType:
-    try:
-        from . import surfaces
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "rich":
-            raise
-        raise MissingExtra("progress bars need rich: pip install 'iceye-async[cli]'") from None
-    return surfaces

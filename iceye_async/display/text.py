@@ -15,6 +15,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3600:02} h"
 
 
+def roughly(seconds: float) -> str:
+    """Seconds that nobody knows so well: `less than a minute`, `about 12 min`, `about 3 h`."""
+    if seconds < 60:
+        return "less than a minute"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.0f} h"
+
+
 def size(count: int) -> str:
     """Bytes as a person reads them: `948 B`, `60 kB`, `1.3 GB`."""
     factor, unit = _unit(count)
@@ -50,3 +57,8 @@ def harmless(text: str) -> str:
 
 def _moves(category: str) -> bool:
     return category[0] == "C" or category in {"Zl", "Zp"}
+
+
+def in_words(error: BaseException) -> str:
+    """What the error says, on one line; its class where it says nothing."""
+    return harmless(str(error)) or type(error).__name__

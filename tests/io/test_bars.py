@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.live import Live
 
 from iceye_async import DownloadError, MissingExtra, TransportError, UsageError
-from iceye_async.display import bars, surfaces
+from iceye_async.display import bars, files, surfaces
 from iceye_async.display.account import Account
 from iceye_async.display.picture import Picture
 from iceye_async.display.text import harmless, part
@@ -284,7 +284,7 @@ async def test_files_that_were_there_before_anybody_told_how_many_there_are_have
 
 async def test_of_hundreds_of_files_only_those_under_way_are_shown_and_kept(monkeypatch):
     accounts, console, tallest = [], terminal(), 0
-    monkeypatch.setattr(surfaces, "Account", lambda: accounts.append(Account()) or accounts[-1])
+    monkeypatch.setattr(files, "Account", lambda: accounts.append(Account()) or accounts[-1])
 
     def look():
         nonlocal tallest
@@ -373,7 +373,7 @@ async def test_of_hundreds_that_failed_the_first_say_why():
 
     await bars(Scripted(progressed(files=300), *(failed(f"{n}.tif") for n in range(300))), console=console)
 
-    assert sum(line.startswith("✗") for line in screen(console)) == surfaces.FEW
+    assert sum(line.startswith("✗") for line in screen(console)) == files.FEW
 
 
 async def test_a_cancelled_download_leaves_the_terminal_as_it_was():
@@ -683,7 +683,7 @@ async def test_of_many_files_a_notebook_keeps_few_lines(cell):
 
     await bars(Scripted(progressed(files=80), *ends), console=Console(force_jupyter=True))
 
-    assert cell.outputs[0]["text/plain"].count("\n") == surfaces.FEW + 1
+    assert cell.outputs[0]["text/plain"].count("\n") == files.FEW + 1
 
 
 # --- how it is called --------------------------------------------------------------------------------------------
