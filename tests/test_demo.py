@@ -78,7 +78,7 @@ def test_a_folder_that_is_a_file_is_an_error_that_names_it(capsys: pytest.Captur
 
     code = main(["demo", "--to", str(tmp_path / "taken")])
 
-    assert code == 1
+    assert code == 2
     assert "taken" in capsys.readouterr().err
 
 

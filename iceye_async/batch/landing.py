@@ -72,6 +72,7 @@ class Landing:
         self._put_back = asyncio.Event()
         self._goods = 0
         self._full = False
+        self._failing = False
 
     async def add(self, order: Order) -> None:
         """Stand in line; comes back when there is room in it."""
@@ -112,7 +113,7 @@ class Landing:
             failure = error.with_traceback(None)
         else:
             self._goods += 1
-            self._full = False
+            self._full = self._failing = False
             return download.latest, None
         of_all = _found(failure, StateError) or _found(failure, Unauthorized)
         if of_all is not None:
@@ -124,6 +125,10 @@ class Landing:
         if _found(error, DiskFull) is not None:
             self._say_full()
             return _DISK
+        if order.failures == 0 and not self._failing:
+            self._failing = True
+            facts = {"task_id": order.task_id, "error": str(error)}
+            log.warning("files of a task do not come; they are tried again, and so are those of others", extra=facts)
         outage = order.goods == self._goods
         order.goods = self._goods
         if order.failures < len(_PAUSES):

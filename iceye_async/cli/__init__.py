@@ -7,7 +7,7 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code, of which docs/command-line.md has the list."""
     try:
-        # In here, for until all is read Ctrl-C may come, too.
+        # In here, for Ctrl-C may come while the commands are read, too. (While the library is, it is Python's own.)
         try:
             from .app import run
         except ModuleNotFoundError as error:

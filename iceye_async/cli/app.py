@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from .._version import __version__
+from ..errors import UsageError
 from .batches import batch
 from .bugs import bug
 from .demo import demo
@@ -19,11 +20,10 @@ from .products import products
 from .running import Call, cannot_write, flush, unread
 from .sandbox import sandbox
 from .tasks import tasks
-from .words import PROGRAM, secrets
+from .words import PROGRAM, secrets, without_secrets
 
-_SECRET_OPTIONS = re.compile(
-    r"--?[\w-]*(?:token|secret|passw|api-?key|credential|bearer|auth)[\w-]*(?:=.*)?", re.IGNORECASE
-)
+_NAMES = r"[\w-]*(?:token|secret|passw|api-?key|credential|bearer|auth)[\w-]*"
+_SECRET_OPTIONS = re.compile(rf"--?{_NAMES}(?:=.*)?|{_NAMES}=.*", re.IGNORECASE | re.DOTALL)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -45,7 +45,8 @@ def run(arguments: Sequence[str]) -> int:
     """The exit code of the command that these arguments are."""
     escape_what_cannot_be_written()
     if refused := _secret_in(arguments):
-        note(refused)
+        _tell(arguments, refused, Exit.CREDENTIALS)
+        note(f"{PROGRAM}: {refused}")
         return Exit.CREDENTIALS
     try:
         code = app.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=Call(tuple(arguments)))
@@ -56,6 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         note("\nstopped; nothing was done")
         return Exit.INTERRUPTED
     except click.ClickException as error:
+        _tell(arguments, error.format_message(), Exit.USAGE)
         error.show()
         return Exit.USAGE
     except BrokenPipeError:
@@ -65,6 +67,15 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - it is told, and is the end of the program
         return bug(error, arguments, debug="--debug" in arguments)
     return int(code or 0)
+
+
+def _tell(arguments: Sequence[str], message: str, code: Exit) -> None:
+    """The event of an error that came before there was a command to tell it."""
+    if "--json" in arguments:
+        from .jsonlines import JsonOutput
+
+        said = {"kind": UsageError.__name__, "message": without_secrets(message), "transient": False}
+        JsonOutput(name="").tell("error", **said, exit_code=int(code))
 
 
 def escape_what_cannot_be_written() -> None:
@@ -81,7 +92,7 @@ def _secret_in(arguments: Sequence[str]) -> str | None:
     for one in arguments:
         if _SECRET_OPTIONS.fullmatch(one):
             name = one.partition("=")[0]
-            return f"{PROGRAM}: there is no {name}, for {why}; set it in the environment, as `{PROGRAM} --help` tells"
+            return f"there is no {name}, for {why}; set it in the environment, as `{PROGRAM} --help` tells"
         if any(secret in one for secret in known):
-            return f"{PROGRAM}: an argument holds a secret of the environment, and {why}"
+            return f"an argument holds a secret of the environment, and {why}"
     return None

@@ -8,14 +8,15 @@ import click
 
 from ..batch import BatchReport
 from ..client import Client
+from ..errors import IceyeError, UsageError
 from ..events import Event
 from . import options
-from .exits import Exit
+from .exits import Exit, code_of
 from .ids import ids
 from .output import Output
 from .running import answers, call, connect
 from .tasks import policy
-from .words import command
+from .words import PROGRAM, command
 
 if TYPE_CHECKING:
     from ..batch.batch import Batch
@@ -38,10 +39,19 @@ def batch() -> None:
 @batch.command("run")
 @click.argument("task_ids", nargs=-1, metavar="[TASK_ID]...")
 @click.option(
-    "--ids", "lists", multiple=True, metavar="FILE", help="A file with an id on each line, or - for the standard input."
+    "--ids",
+    "lists",
+    type=options.word,
+    multiple=True,
+    metavar="FILE",
+    help="A file with an id on each line, or - for the standard input.",
 )
 @click.option(
-    "--journal", required=True, metavar="FILE", help="What has become of each task; `batch resume` goes on with it."
+    "--journal",
+    type=options.word,
+    required=True,
+    metavar="FILE",
+    help="What has become of each task; `batch resume` goes on with it.",
 )
 @options.derivative_types
 @options.folder("Fetch each into FOLDER/TASK_ID as soon as it is there.", required=False)
@@ -102,7 +112,7 @@ def _go_on_with(journal: str) -> None:
     given = click.get_current_context().params
     flags = [flag for flag, name in (("--json", "as_json"), ("--links", "links"), ("--debug", "debug")) if given[name]]
     numbers = {"timeout": None, "every": None, "rate": _RATE}
-    words = [f"--{name}={given[name]:g}" for name, usual in numbers.items() if given[name] != usual]
+    words = [f"--{name}={given[name]}" for name, usual in numbers.items() if given[name] != usual]
     words += [] if given["report"] is None else ["--report", given["report"]]
     call().go_on = command(["batch", "resume", journal, *words, *flags])
 
@@ -129,7 +139,21 @@ async def _drive(
         found = await pending
     out.report(found, journal)
     if report is not None:
-        found.save(report)
+        _save(found, report)
     if not found.failed:
         return Exit.DONE
-    return Exit.PARTLY if found.completed else Exit.FAILED
+    if found.completed:
+        return Exit.PARTLY
+    codes = {code_of(error) for error in found.failed.values()}
+    return codes.pop() if len(codes) == 1 else Exit.FAILED
+
+
+def _save(found: BatchReport, report: str) -> None:
+    try:
+        found.save(report)
+    except UsageError as error:
+        # It could be written when the batch began.
+        failure = IceyeError(f"{error}; `{PROGRAM} batch resume` with another --report saves it")
+    else:
+        return
+    raise failure

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import Client, DerivativeType, ImagingMode, Task
+from . import options
 from .derivatives import follow
 from .output import Output
 from .running import answers
@@ -22,7 +23,9 @@ TYPES = (DerivativeType.VESSELS, DerivativeType.AIRCRAFT, DerivativeType.VEHICLE
 
 
 @click.command()
-@click.option("--to", default="iceye-demo", metavar="FOLDER", help="Where the files go.  [default: iceye-demo]")
+@click.option(
+    "--to", type=options.place, default="iceye-demo", metavar="FOLDER", help="Where they go.  [default: iceye-demo]"
+)
 @answers
 async def demo(out: Output, to: str) -> None:
     """See the main job happen in a local sandbox.

@@ -74,8 +74,9 @@ async def follow(out: Output, client: Client, wait: DerivativeWait, folder: str 
                 files += [Path(path) for path in error.done]
                 lost |= error.failed or {error.asset or "a derivative": error}
     if lost:
-        what = "; ".join(map(str, lost.values()))
-        raise DownloadError(f"{len(lost)} files did not come: {what}", done=tuple(files), failed=lost)
+        some = "a file" if len(lost) == 1 else f"{len(lost)} files"
+        why = next(iter(lost.values()))
+        raise DownloadError(f"{some} did not come, the first because of this: {why}", done=tuple(files), failed=lost)
     return tuple(files)
 
 

@@ -11,6 +11,7 @@ import click
 from ..client import BASE_URL, Client
 from ..errors import IceyeError, Unauthorized
 from ..events import Event, Requested, TokenRenewed
+from ..models import Contract
 from .bugs import versions
 from .exits import Exit, NoCredentials, code_of
 from .output import Check, Output
@@ -36,36 +37,37 @@ async def doctor(out: Output) -> Exit:
         out.check(check)
     seen: list[Event] = []
     try:
-        client = connect(on_event=seen.append)
+        opening = connect(on_event=seen.append)
     except NoCredentials as error:
         out.check(Check("credentials", "failed", told(error).partition("; `")[0], "docs/command-line.md tells which"))
         for name in ("token", "service", "account", "clock"):
             out.check(Check(name, "skipped", "needs credentials"))
         return Exit.CREDENTIALS
-    return await _ask(out, client, seen)
+    async with opening as client:
+        return await _ask(out, client, seen)
 
 
 async def _ask(out: Output, client: Client, seen: list[Event]) -> Exit:
     """One call, and what can be told from it."""
     failure: IceyeError | None = None
     account = Check("account", "skipped", "the service did not answer")
-    async with client:
-        try:
-            contracts = await client.contracts.list()
-        except IceyeError as error:
-            failure = error
-        else:
-            names = ", ".join(one.name or one.id for one in contracts[:3])
-            more = f" and {len(contracts) - 3} more" if len(contracts) > 3 else ""
-            account = Check(
-                "account", "ok", f"{len(contracts)} contract{'' if len(contracts) == 1 else 's'}: {names}{more}"
-            )
-            if not contracts:
-                account = Check("account", "warning", "no contract", "without one nothing can be ordered; ask ICEYE")
-        skew = client.skew
-    for check in (_token(seen, failure), _service(seen, failure), account, _clock(skew)):
+    try:
+        contracts = await client.contracts.list()
+    except IceyeError as error:
+        failure = error
+    else:
+        account = _account(contracts)
+    for check in (_token(seen, failure), _service(seen, failure), account, _clock(client.skew)):
         out.check(check)
     return Exit.DONE if failure is None else code_of(failure)
+
+
+def _account(contracts: tuple[Contract, ...]) -> Check:
+    if not contracts:
+        return Check("account", "warning", "no contract", "without one nothing can be ordered; ask ICEYE")
+    names = ", ".join(one.name or one.id for one in contracts[:3])
+    more = f" and {len(contracts) - 3} more" if len(contracts) > 3 else ""
+    return Check("account", "ok", f"{len(contracts)} contract{'' if len(contracts) == 1 else 's'}: {names}{more}")
 
 
 def _installed() -> Iterator[Check]:

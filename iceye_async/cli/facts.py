@@ -14,6 +14,7 @@ from rich.text import Text
 from ..batch import BatchOutcome, BatchReport
 from ..display.text import duration, harmless
 from ..models import Derivative, Product, Task
+from .words import told
 
 MARKS = {
     "ok": ("\u2713", "green"),
@@ -106,7 +107,7 @@ def of_task(task: Task) -> list[tuple[str, str]]:
 
 def outcome_rows(report: BatchReport, most: int | None) -> Iterator[list[Cell]]:
     """A row for each task of a batch, those first that failed; so many at most."""
-    failed = ((one, "failed", f"{type(error).__name__}: {error}") for one, error in report.failed.items())
+    failed = ((one, "failed", f"{type(error).__name__}: {told(error)}") for one, error in report.failed.items())
     waiting = ((one, "waiting", "") for one in report.waiting)
     completed = ((one, "completed", _arrived(outcome)) for one, outcome in report.completed.items())
     for task_id, outcome, what in islice(chain(failed, waiting, completed), most):

@@ -1,5 +1,6 @@
 """The values that options take, and options that several commands have. What cannot be is refused with what can."""
 
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -90,6 +91,26 @@ def _pair(text: str, read: Callable[[str], N], what: str) -> tuple[N, N]:
     return first, second
 
 
+def word(text: str) -> str:
+    """Anything but nothing: an empty variable of the shell must not be taken for an option that was left out."""
+    if not text.strip():
+        raise click.BadParameter("it is empty")
+    return text
+
+
+def place(text: str) -> str:
+    """A folder that files can come to: that is seen now, and not when the first of them does."""
+    path = Path(word(text)).absolute()
+    if "://" in text:
+        raise click.BadParameter(f"{text!r} is an address; files are brought to folders of this machine")
+    if path.exists() and not path.is_dir():
+        raise click.BadParameter(f"{text!r} is a file, not a folder")
+    there = next(one for one in (path, *path.parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise click.BadParameter(f"{text!r} cannot be written to")
+    return text
+
+
 def report(text: str) -> str:
     """A file that a report can be saved as: that is seen now, and not after days."""
     path = Path(text)
@@ -97,6 +118,8 @@ def report(text: str) -> str:
         raise click.BadParameter(f"{text!r} is no report; its name ends with .json, .csv or .parquet")
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(path.parent)!r}")
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        raise click.BadParameter(f"{text!r} cannot be written")
     if path.suffix.lower() == ".parquet" and not (find_spec("pandas") and find_spec("pyarrow")):
         raise click.BadParameter(f"{text!r} needs pandas and pyarrow: pip install pandas pyarrow")
     return text
@@ -107,13 +130,11 @@ def words(
 ) -> Callable[[F], F]:
     """An option for words of the service: those that are known, in whatever case, and others as they are."""
 
-    def read(word: str) -> str:
-        if not word.strip():
-            raise click.BadParameter("it is empty")
-        return next((one.value for one in known if one == word.upper()), word)
+    def read(text: str) -> str:
+        return next((one.value for one in known if one == text.upper()), word(text))
 
     def offered(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-        return [word.value for word in known if word.startswith(incomplete.upper())]
+        return [one.value for one in known if one.startswith(incomplete.upper())]
 
     repeated = "  May be repeated." if multiple else ""
     return click.option(
@@ -147,4 +168,4 @@ yes = click.option("--yes", is_flag=True, help="Do not ask first.")
 
 def folder(text: str, *, required: bool = True) -> Callable[[F], F]:
     """`--to`"""
-    return click.option("--to", metavar="FOLDER", required=required, help=text)
+    return click.option("--to", type=place, metavar="FOLDER", required=required, help=text)

@@ -126,11 +126,19 @@ def note(text: str) -> None:
     """A message for whoever sits there. Nobody may, and that is no error."""
     if sys.stderr is None:
         return
-    with suppress(OSError, ValueError):
+    try:
         if sys.stderr.isatty():
             columns = shutil.get_terminal_size().columns
             text = "\n".join(_between_words(line, columns) for line in text.split("\n"))
         print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        forget(2)
+
+
+def forget(stream: int) -> None:
+    """What is not written yet to the standard output (1) or error (2) goes nowhere: Python would try it once more."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def _between_words(line: str, columns: int) -> str:

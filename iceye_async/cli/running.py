@@ -21,13 +21,13 @@ import click
 from attrs import define, field
 
 from ..client import Client
-from ..display.text import harmless
+from ..display.text import WORDS, harmless
 from ..errors import IceyeError, StateError, UsageError
 from ..events import Event
 from .bugs import bug
 from .exits import Declined, Exit, NoCredentials, code_of
-from .output import Output, new_output, note
-from .words import PROGRAM, command, reworded, without_secrets
+from .output import Output, forget, new_output, note
+from .words import PROGRAM, command, reworded, told, without_secrets
 
 _PATIENCE = 5.0
 """Seconds in which a command that was told to stop has stopped, or is ended."""
@@ -144,13 +144,32 @@ class Stop:
         self._call = call
         self.code = Exit.INTERRUPTED
         self._told = False
+        self._heard: list[signal.Signals] = []
         self._task: asyncio.Task[Any] | None = None
         self._alarm: threading.Timer | None = None
 
     async def guard(self, work: Callable[[], Awaitable[Exit | None]]) -> Exit | None:
         """The command's work, as the one that is cancelled."""
         self._task = asyncio.current_task()
-        return await work()
+        with self._woken():
+            return await work()
+
+    @contextlib.contextmanager
+    def _woken(self) -> Iterator[None]:
+        """Inside, a signal that comes in the moment in which the event loop goes to sleep wakes it."""
+        loop = asyncio.get_running_loop()
+        woken = []
+        for number in self._heard:
+            with contextlib.suppress(NotImplementedError):  # On Windows it wakes by itself.
+                loop.add_signal_handler(number, lambda: None)
+                woken.append(number)
+                signal.signal(number, self._came)
+        try:
+            yield
+        finally:
+            for number in woken:
+                loop.remove_signal_handler(number)
+                signal.signal(number, self._came)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -158,7 +177,9 @@ class Stop:
         before = {}
         if threading.current_thread() is threading.main_thread():
             # Not the loop's own handlers: these are not called while it is held up.
-            before = {number: signal.signal(number, self._came) for number in _SIGNALS}
+            # What was told to be ignored (`iceye-async ... &` in a script) still is.
+            self._heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            before = {number: signal.signal(number, self._came) for number in self._heard}
         try:
             yield
         finally:
@@ -209,13 +230,13 @@ def flush() -> None:
 
 def unread() -> Exit:
     """Whoever read our lines has seen enough, and Python would try once more to write them when it ends."""
-    forget_output()
+    forget(1)
     return Exit.UNREAD
 
 
 def cannot_write(name: str, error: OSError) -> Exit:
     """The output, or a file that the command itself reads or writes, is not to be had."""
-    forget_output()
+    forget(1)
     of = "" if error.filename is None else f"{error.filename}: "
     if not of and error.errno in _OF_WRITING:
         of = "the output cannot be written: "
@@ -223,23 +244,18 @@ def cannot_write(name: str, error: OSError) -> Exit:
     return Exit.FAILED
 
 
-def forget_output() -> None:
-    """What is not written yet goes nowhere."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def _logged(stop: Stop, *, debug: bool) -> Iterator[None]:
-    """Inside, the library's warnings are messages of the command; with `debug`, each request too."""
+    """Inside, what the library warns of and says is told in the words of commands; with `debug`, each request too."""
     logger = logging.getLogger("iceye_async")
     handler = _Notes(stop)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    words = WORDS.set(told)
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:
@@ -247,6 +263,7 @@ def _logged(stop: Stop, *, debug: bool) -> Iterator[None]:
             warnings.showwarning = _warned
             yield
     finally:
+        WORDS.reset(words)
         logger.removeHandler(handler)
         logger.setLevel(level)
 

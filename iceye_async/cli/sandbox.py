@@ -15,8 +15,8 @@ from attrs import evolve
 
 from . import options
 from .exits import Exit
-from .output import note
-from .running import flush, forget_output
+from .output import forget, note
+from .running import flush
 from .words import PROGRAM
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def sandbox(scenario: str, speed: float, seed: int | None, host: str, port: int,
     except KeyboardInterrupt:
         pass  # That is how it is ended.
     except BrokenPipeError:
-        forget_output()
+        forget(1)
     except ScenarioError as error:
         return _refused(str(error))
     except OSError as error:

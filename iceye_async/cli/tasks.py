@@ -25,7 +25,7 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@click.option("--contract", "contract_id", metavar="ID", help="Only those of this contract.")
+@click.option("--contract", "contract_id", type=options.word, metavar="ID", help="Only those of this contract.")
 @click.option("--since", type=options.when, metavar="WHEN", help="Only those created after this date or time (UTC).")
 @click.option("--until", type=options.when, metavar="WHEN", help="Only those created before it.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
@@ -58,7 +58,11 @@ async def get_task(out: Output, task_id: str) -> None:
 
 @tasks.command("create")
 @click.option(
-    "--contract", "contract_id", metavar="ID", help="Under which it is ordered; needed where there are several."
+    "--contract",
+    "contract_id",
+    type=options.word,
+    metavar="ID",
+    help="Under which it is ordered; needed where there are several.",
 )
 @options.mode
 @click.option("--point", "point_of_interest", type=options.point, required=True, metavar="LAT,LON", help="In degrees.")
@@ -68,13 +72,13 @@ async def get_task(out: Output, task_id: str) -> None:
 )  # fmt: skip
 @options.ordered_products
 @options.ordered_derivatives
-@click.option("--reference", metavar="TEXT", help="A name of your own, by which it is found again.")
-@click.option("--exclusivity", metavar="WORD", help="As the contract allows.")
-@click.option("--priority", metavar="WORD", help="As the contract allows.")
-@click.option("--sla", metavar="WORD", help="As the contract allows.")
-@click.option("--eula", metavar="WORD", help="As the contract allows.")
-@click.option("--look-side", metavar="SIDE", help="LEFT, RIGHT or ANY.")
-@click.option("--pass-direction", metavar="DIRECTION", help="ASCENDING, DESCENDING or ANY.")
+@click.option("--reference", type=options.word, metavar="TEXT", help="A name of your own, by which it is found again.")
+@click.option("--exclusivity", type=options.word, metavar="WORD", help="As the contract allows.")
+@click.option("--priority", type=options.word, metavar="WORD", help="As the contract allows.")
+@click.option("--sla", type=options.word, metavar="WORD", help="As the contract allows.")
+@click.option("--eula", type=options.word, metavar="WORD", help="As the contract allows.")
+@click.option("--look-side", type=options.word, metavar="SIDE", help="LEFT, RIGHT or ANY.")
+@click.option("--pass-direction", type=options.word, metavar="DIRECTION", help="ASCENDING, DESCENDING or ANY.")
 @click.option(
     "--incidence", "incidence_angle", type=options.angles, metavar="MIN,MAX", help="Degrees from the vertical."
 )
@@ -85,7 +89,8 @@ async def create_task(out: Output, contract_id: str | None, yes: bool, **order: 
     """Order a radar picture. That may cost money, so it is asked first."""
     order = {name: value for name, value in order.items() if value not in {None, ()}}
     async with connect() as client:
-        whole = TaskRequest(contract_id=contract_id or await _only_contract(client), **order)
+        contract_id = await _only_contract(client) if contract_id is None else contract_id
+        whole = TaskRequest(contract_id=contract_id, **order)
         if not yes:
             confirm([_told(whole), await _price(client, whole)], "Order it?")
         since = moment(datetime.now(UTC))

@@ -16,6 +16,7 @@ _LEAST = 6
 
 _AS_OPTIONS: tuple[tuple[str, str], ...] = (
     (r"; what had arrived is on \.latest; wait again to go on", "; the same command goes on waiting"),
+    (r"\buntil=None waits\b", "without --until it waits"),
     (r"; the items so far are on \.latest", ""),
     (r"client\.tasks\.list\(contract_id='?([^',)]*)'?, created_after=datetime\.fromisoformat\('([^']*)'\)\)",
      rf"`{PROGRAM} tasks list --contract \1 --since \2`"),
@@ -38,7 +39,12 @@ _AS_OPTIONS: tuple[tuple[str, str], ...] = (
     (r"\bto=", "--to"),
     (r"for types=", "for --type "),
     (r"a company CA goes into ssl=", "a company CA is named by SSL_CERT_FILE"),
-    (r"check proxy=, or HTTPS_PROXY in the environment", "check HTTPS_PROXY in the environment"),
+    (r"check proxy=(, or HTTPS_PROXY in the environment)?", "check HTTPS_PROXY in the environment"),
+    (r"\bclient_id and client_secret\b", "ICEYE_CLIENT_ID and ICEYE_CLIENT_SECRET"),
+    (r"\btoken_url\b", "ICEYE_TOKEN_URL"),
+    (r"\bbase_url\b", "ICEYE_BASE_URL"),
+    (r"lower rate_limit, or wait for the time on \.retry_after", "lower --rate, or wait a while"),
+    (r"call again after \.retry_after", "try again then"),
     (r"begin one with task_ids", f"begin one with `{PROGRAM} batch run`"),
     (r"name the task_ids again", "name the ids again"),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from attrs import define, field, frozen
 
 from ..events import DownloadEvent, Failed, Finished, Interrupted, Progressed, Started, Totals
-from .text import harmless, part, size
+from .text import harmless, in_words, part, size
 
 _SILENCE = 10.0
 """Seconds without news after which a rate is no longer true."""
@@ -22,7 +22,7 @@ def name(event: DownloadEvent) -> str:
 
 def reason(event: Failed | Interrupted) -> str:
     """The error's own words, but for the name of the asset: the file is named already."""
-    return harmless(str(event.error).removeprefix(f"{event.asset}: ")) or type(event.error).__name__
+    return in_words(event.error).removeprefix(f"{harmless(event.asset)}: ")
 
 
 @frozen

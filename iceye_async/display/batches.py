@@ -207,8 +207,9 @@ class BatchBoard(Board):
         from .batchpicture import summary
 
         self._close(error)
-        yield self._picture
-        yield summary(self, duration(self.elapsed))
+        if self._has_begun(error):
+            yield self._picture
+            yield summary(self, duration(self.elapsed))
 
     def _close(self, error: BaseException | None) -> None:
         self.count(at_once=True)
@@ -221,16 +222,14 @@ class BatchBoard(Board):
 
     # --- lines -----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> Iterable[str]:
-        limit = "without a limit" if self.limit is None else f"at most {self.limit:g} requests a second"
-        yield self._line(f"batch with the journal {self.journal}, {limit}")
-
     def lines(self, event: Any) -> Iterable[str]:
         # Before the first event there may be no journal yet, and a short batch is over within a second.
         self.count(at_once=event is not None and not self.counts.total)
         if self._said is None and self.counts.total:
             self._said = self.counts
-            yield self._line(counted(self.counts) if self.counts.over else tasks(self.counts.total))
+            limit = "" if self.limit is None else f", at most {self.limit:g} requests a second"
+            so_far = counted(self.counts) if self.counts.over else tasks(self.counts.total)
+            yield self._line(f"{so_far}; journal {self.journal}{limit}")
         yield from map(self._line, self._of_event(event))
         if self._is_due():
             self._said, self._reported = self.counts, self._now()
@@ -254,7 +253,12 @@ class BatchBoard(Board):
         from .batchpicture import summary
 
         self._close(error)
-        yield self._line(summary(self).plain)
+        if self._has_begun(error):
+            yield self._line(summary(self).plain)
+
+    def _has_begun(self, error: BaseException | None) -> bool:
+        """Whether there is something to tell: a journal that cannot be opened has no tasks."""
+        return error is None or self.counts.total > 0
 
     def _line(self, text: str) -> str:
         return f"[{duration(self.elapsed):>12}] {text}"

@@ -1,6 +1,8 @@
 """Plain words and numbers for a terminal: durations, sizes, and text from outside made harmless."""
 
 import unicodedata
+from collections.abc import Callable
+from contextvars import ContextVar
 
 
 def duration(seconds: float) -> str:
@@ -59,6 +61,10 @@ def _moves(category: str) -> bool:
     return category[0] == "C" or category in {"Zl", "Zp"}
 
 
+WORDS: ContextVar[Callable[[BaseException], str]] = ContextVar("words", default=str)
+"""How errors are told. The command line has options to name where the library names arguments."""
+
+
 def in_words(error: BaseException) -> str:
     """What the error says, on one line; its class where it says nothing."""
-    return harmless(str(error)) or type(error).__name__
+    return harmless(WORDS.get()(error)) or type(error).__name__

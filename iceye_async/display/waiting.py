@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MOST = 20
 """So many statuses are kept, the last ones."""
-_FOREVER = 1000 * 86_400.0
-"""Seconds. A deadline that is so far away has no date."""
+_FOREVER, _SOON = 1000 * 86_400.0, 3600.0
+"""Seconds. A deadline that is farther or nearer has no date."""
 
 
 class Ticking(Protocol):
@@ -188,7 +188,7 @@ class WaitBoard(Board):
         left = self.standing.left
         if left is None:
             return "without a deadline"
-        if not self._is_real or left > _FOREVER:
+        if not self._is_real or left > _FOREVER or left < _SOON:
             return f"for at most {duration(left)}"
         return f"until {datetime.now(UTC) + timedelta(seconds=left):%Y-%m-%d %H:%M} UTC"
 

@@ -40,14 +40,12 @@ class WaitPicture:
     def __init__(self, board: "WaitBoard", now: Callable[[], float]) -> None:
         self._board = board
         self._now = now
-        self._longest = 0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         board = self._board
         labels = [seen.status for seen in board.history] if board.goal is Goal.TASK else board.shelf.names
-        # It never shrinks, so that nothing moves.
-        self._longest = max([self._longest, *map(cell_len, labels)])
-        page = _Page(board, Sheet.of(console, options, self._now()), self._longest)
+        longest = max(map(cell_len, labels), default=0)
+        page = _Page(board, Sheet.of(console, options, self._now()), longest)
         # The line below is where the cursor is; at the end there is no other picture, and it may scroll away.
         for line in page.lines(None if board.over else max(1, console.height - 1)):
             line.no_wrap, line.overflow = True, "crop"

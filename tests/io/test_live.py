@@ -7,6 +7,7 @@ import math
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -32,6 +33,7 @@ from iceye_async import (
 from iceye_async.batch import Downloaded, Failed, Finished, Updated
 from iceye_async.display import batching, following, found, surfaces
 from iceye_async.display.tempo import Rate, Trend
+from iceye_async.display.text import WORDS
 from iceye_async.events import Failed as Lost
 from iceye_async.events import Finished as Whole
 from iceye_async.events import Interrupted, Progressed, Requested, Totals
@@ -341,10 +343,11 @@ async def test_each_file_of_a_type_has_a_row_and_those_of_several_downloads_may_
     wait = Wait(wanted=("DC_VESSELS",))
 
     steps = (update(*both, wanted=wait._wanted), under_way("vessels-1"), under_way("vessels-2"), whole("vessels-1"))
-    seen = await seen_after(*steps, wait=wait)
+    seen = await seen_after(*steps, wait=wait, console=terminal(72))
 
-    assert re.match(r"✓ DC_VESSELS  vessels-1_found\.geojson +61 kB", seen[1])
-    assert re.match(r"↓             vesse\S+ +━+╾?─+  1\.2 of", seen[2])
+    # They would have one name without their ids.
+    assert re.match(r"✓ DC_VESSELS  vessel\S*…\S+geojson +61 kB", seen[1])
+    assert re.match(r"↓             ves\S*…\S+geojson +━+╾?─+  1\.2 of", seen[2])
 
 
 async def test_a_type_of_which_only_one_has_come_is_still_being_made():
@@ -544,6 +547,7 @@ async def test_after_it_is_closed_nothing_runs_and_nothing_is_written(make, monk
     await turns()
 
     assert written(console) == before
+    assert shown._surface._timer.cancelled()
 
 
 # --- a display that fails ----------------------------------------------------------------------------------------
@@ -659,6 +663,14 @@ async def test_of_a_task_that_goes_to_and_fro_only_the_last_statuses_are_kept():
 
     assert len(seen) == 23
     assert seen[-3].startswith("✓ S99")
+
+
+async def test_of_statuses_that_have_no_room_the_last_ones_are_shown():
+    wait, console = Wait(wanted=("DONE",), goal=Goal.TASK), terminal(height=6)
+
+    _, *rows, _ = await seen_after(*(task(f"S{n}") for n in range(9)), wait=wait, console=console)
+
+    assert [row.split()[1] for row in rows] == ["S7", "S8", "DONE"]
 
 
 async def test_a_product_counts_as_what_was_asked_for_whatever_it_calls_itself():
@@ -777,13 +789,30 @@ def test_the_deadline_is_a_date_in_real_time_and_a_duration_in_that_of_a_sandbox
     wait.stand(left=DAY)
 
     real, fast = kept_after(wait=wait, console=log_file()), kept_after(wait=wait, clock=clock, console=log_file())
+    wait.stand(left=90.0)
+    soon = kept_after(wait=wait, console=log_file())
     wait.stand(left=None)
     endless = kept_after(wait=wait, console=log_file())
 
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert re.search(r", until (\S+) \d\d:\d\d UTC$", real[0])[1] == f"{tomorrow:%Y-%m-%d}"
     assert fast[0].endswith(", for at most 1 d 00 h")
+    assert soon[0].endswith(", for at most 1 min 30 s")
     assert endless[0].endswith(", without a deadline")
+
+
+async def test_errors_are_told_in_the_words_of_whoever_shows_them():
+    words = WORDS.set(lambda error: str(error).replace("503", "nothing"))
+    try:
+        wait, console = Wait(), log_file()
+        wait.fails()
+        await seen_after(lost("vessels-1"), wait=wait, console=console)
+        await batch_after(broken(1, "503"), batch=Batch(1, 1, 1), console=console)
+    finally:
+        WORDS.reset(words)
+
+    assert "the service answered nothing" in written(console)
+    assert "failed: nothing" in written(console)
 
 
 def test_a_wait_for_a_status_in_a_log(clock):
@@ -938,7 +967,7 @@ def batch_kept(*events, batch, end=None, console=None, error=None):
     async def watched():
         with batching(batch, journal="night.db", rate=None, console=console) as shown:
             for event in events:
-                shown.told(event)
+                event() if callable(event) else shown.told(event)
             batch.counts = end or batch.counts
             if error is not None:
                 raise error
@@ -1124,6 +1153,15 @@ def test_a_batch_says_how_it_ended(end, error, last):
     assert_restored(console)
 
 
+@pytest.mark.parametrize("make", [terminal, log_file])
+def test_of_a_batch_whose_journal_could_not_be_opened_there_is_nothing_to_tell(make):
+    console = make()
+
+    batch_kept(batch=Batch(), error=JournalError("it is in use"), console=console)
+
+    assert "".join(screen(console)) == ""
+
+
 # --- how long a batch will take ----------------------------------------------------------------------------------
 
 
@@ -1145,13 +1183,18 @@ def test_what_goes_on_steadily_will_take_as_long_as_its_pace_says():
         ([0] * 50, 10),  # nothing goes on
         ([*range(0, 400, 20), *[400] * 30], 10),  # nothing does any more
         ([int(1.3**n) for n in range(40)], 10_000),  # faster and faster
-        ([n // 5 for n in range(100)], 10),  # too few
+        ([n // 2 for n in range(60)], 5),  # too few
         (range(0, 1000, 20), 5000),  # longer than anybody has looked
         (range(0, 1000, 20), 0),
     ],
 )
 def test_where_it_would_be_a_guess_nothing_is_told(overs, waiting):
     assert left_after(*overs, waiting=waiting) is None
+
+
+def test_before_a_minute_has_gone_by_no_time_is_told():
+    assert left_after(*range(0, 2400, 40), waiting=10, every=1.0) is None
+    assert left_after(*range(0, 6000, 40), waiting=10, every=1.0) is not None
 
 
 async def test_the_time_left_is_told_roughly(time):
@@ -1179,20 +1222,33 @@ def test_a_batch_of_weeks_keeps_few_points():
 # --- a batch in a log --------------------------------------------------------------------------------------------
 
 
-def test_of_few_tasks_each_has_a_line():
+def test_of_few_tasks_each_has_a_line(time):
     console = log_file()
 
-    events = (arrived(1), fetched(1), finished(1), broken(2), finished(3, found={}))
-    batch_kept(*events, batch=Batch(0, 0, 3), end=(2, 1, 0), console=console)
+    batch = Batch(0, 0, 3)
+
+    def ends(*counts):
+        batch.counts = counts
+        time.time += 60
+
+    events = (arrived(1), fetched(1), finished(1), partial(ends, 1, 0, 2), broken(2), finished(3, found={}))
+    batch_kept(*events, batch=batch, end=(2, 1, 0), console=console)
 
     assert kept_lines(written(console)) == [
-        "batch with the journal night.db, without a limit",
-        "3 tasks",
+        "3 tasks; journal night.db",
         f"{task_id(1)}: complete: DC_AIRCRAFT, DC_VESSELS; 2 files",
         f"{task_id(2)}: failed: is REJECTED: there will be no picture",
         f"{task_id(3)}: complete",
         "over: 2 of 3 tasks completed, 1 failed, 1 file, 61 kB, 0 requests",
     ]
+
+
+def test_a_task_that_ends_as_soon_as_the_journal_is_open_has_its_line_too():
+    batch, console = Batch(), log_file()
+
+    batch_kept(partial(setattr, batch, "counts", (1, 0, 0)), finished(1), batch=batch, console=console)
+
+    assert f"{task_id(1)}: complete: DC_AIRCRAFT, DC_VESSELS; 2 files" in kept_lines(written(console))
 
 
 def test_of_many_tasks_there_are_counts_now_and_then_and_the_first_failures(time):
@@ -1209,16 +1265,14 @@ def test_of_many_tasks_there_are_counts_now_and_then_and_the_first_failures(time
     asyncio.run(watched())
     lines = kept_lines(written(console))
 
-    counts = [line for line in lines[2:-1] if " over: " in line]
-    assert lines[:2] == [
-        "batch with the journal night.db, at most 10 requests a second",
-        "100 of 1,000 tasks over: 100 completed, 0 failed",
-    ]
+    first, *counts = [line for line in lines[:-1] if " over: " in line]
+    begun = "100 of 1,000 tasks over: 100 completed, 0 failed; journal night.db, at most 10 requests a second"
+    assert lines[0] == first == begun
     assert sum("failed: is REJECTED" in line for line in lines) == 20
     assert len(counts) == 5
     assert counts[-1] == "165 of 1,000 tasks over: 135 completed, 30 failed, 42 requests"
     assert lines[-1] == "stopped: 135 of 1,000 tasks completed, 30 failed, 835 waiting, 60 requests"
-    assert len(lines) == 2 + 20 + 5 + 1
+    assert len(lines) == 1 + 20 + 5 + 1
 
 
 # --- how they are called -----------------------------------------------------------------------------------------
