@@ -77,8 +77,14 @@ class Waiting(Pending[R, U]):
     @property
     def standing(self) -> Standing:
         """Where it stands, for whoever shows it: the task's status, the next look, the deadline, failures in a row."""
-        now = self._session.clock.now()
-        return standing(self._begun(now) if self._state is None else self._state, now)
+        if self._state is None:
+            return standing(self._begun(0.0), 0.0)
+        try:
+            now = self._session.clock.now()
+        except RuntimeError:
+            # Outside of its event loop there is no time.
+            now = self._state.due
+        return standing(self._state, now)
 
     def _first_look(self) -> Request:
         """What is asked first, and over and over. Raises `UsageError` where it could never be asked."""

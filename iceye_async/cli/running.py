@@ -240,7 +240,7 @@ def cannot_write(name: str, error: OSError) -> Exit:
     of = "" if error.filename is None else f"{error.filename}: "
     if not of and error.errno in _OF_WRITING:
         of = "the output cannot be written: "
-    note(without_secrets(harmless(f"{PROGRAM} {name}: {of}{error.strerror or error}")))
+    note(without_secrets(harmless(f"{f'{PROGRAM} {name}'.strip()}: {of}{error.strerror or error}")))
     return Exit.FAILED
 
 
