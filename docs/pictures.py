@@ -55,15 +55,20 @@ def main() -> None:
             folder,
             shown="derivatives watch $TASK --to detections",
         )
-        ids = [order(environment) for _ in range(12)]
-        arguments = ["batch", "run", "--journal", "night.db", "--to", "detections", "--every", "0.2", *ids]
-        shoot(
+        (Path(folder) / "tasks.txt").write_text("".join(f"{order(environment)}\n" for _ in range(12)))
+        arguments = [
             "batch",
-            arguments,
-            environment,
-            folder,
-            shown="batch run --journal night.db --to detections --ids tasks.txt",
-        )
+            "run",
+            "--journal",
+            "night.db",
+            "--to",
+            "detections",
+            "--ids",
+            "tasks.txt",
+            "--every",
+            "0.2",
+        ]
+        shoot("batch", arguments, environment, folder)
 
 
 @contextmanager
@@ -106,7 +111,7 @@ def order(environment: dict[str, str]) -> str:
 
 def shoot(name: str, arguments: list[str], environment: dict[str, str], folder: str, shown: str = "") -> None:
     """Run the command to its end, and write what was to be seen."""
-    line = f"$ iceye-async {shown or ' '.join(arguments[:5])}"
+    line = f"$ iceye-async {shown or ' '.join(arguments[:-2])}"
     moments = [Text(line), *chosen(list(screens(arguments, environment, folder, line)))]
     rows = max(len(moment.plain.splitlines()) for moment in moments)
     (HERE / f"{name}.svg").write_text(

@@ -75,6 +75,16 @@ class Waiting(Pending[R, U]):
         return f"<wait for the {self.goal.what} of task {self._task_id}: {self._so_far()}>"
 
     @property
+    def task_id(self) -> str:
+        """Whose wait it is."""
+        return self._task_id
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The statuses or types that are waited for; none for everything that the service lists."""
+        return () if self._wanted is None else self._wanted
+
+    @property
     def standing(self) -> Standing:
         """Where it stands, for whoever shows it: the task's status, the next look, the deadline, failures in a row."""
         if self._state is None:

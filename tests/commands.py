@@ -11,6 +11,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import termios
 import threading
 import time
 import unicodedata
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -212,7 +214,7 @@ class Stage:
         self.contract_id, self.client_secret = unopened.contract_id, unopened.client_secret
         self.contract_ids = unopened.contract_ids
         self.ids = [unopened.chance.id() for _ in self.orders]
-        self._ports = (0, 0)
+        self._ports = [_kept(self), _kept(self)]
         minted = Chance(SEED, "tokens")
         self.secrets = [self.client_secret, *(minted.secret(24) for _ in range(5))]
 
@@ -238,7 +240,6 @@ class Stage:
     async def open(self, stack: contextlib.AsyncExitStack) -> Sandbox:
         self.sandbox = sandbox = Sandbox(self.scenario, speed=math.inf, port=self._ports[0], link_port=self._ports[1])
         await stack.enter_async_context(sandbox)
-        self._ports = (_port(sandbox.base_url), _port(sandbox.link_url))
         async with sandbox.client(rate_limit=None) as patron:
             for order, task_id in zip(self.orders, self.ids, strict=True):
                 await sandbox.advance(max(0.0, order.get("at", 0.0) - sandbox.clock.now()))
@@ -252,8 +253,14 @@ class Stage:
         return sandbox
 
 
-def _port(url: str) -> int:
-    return int(url.rpartition(":")[2])
+def _kept(stage: Stage) -> int:
+    """A port that nobody else is given as long as there is this stage."""
+    held = socket.socket()
+    weakref.finalize(stage, held.close)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port: int = held.getsockname()[1]
+    return port
 
 
 class _Opening:

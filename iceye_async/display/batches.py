@@ -183,6 +183,8 @@ class BatchBoard(Board):
         return True
 
     def told(self, event: Any, now: float) -> None:  # noqa: ARG002 - nothing hangs on when
+        # Before the first event there may be no journal yet, and a short batch is over within a second.
+        self.count(at_once=not self.counts.total)
         if isinstance(event, Failed):
             self.failures.append(Loss(harmless(event.task_id), why(event)))
         elif isinstance(event, Updated):
@@ -223,8 +225,7 @@ class BatchBoard(Board):
     # --- lines -----------------------------------------------------------------------------------------------------
 
     def lines(self, event: Any) -> Iterable[str]:
-        # Before the first event there may be no journal yet, and a short batch is over within a second.
-        self.count(at_once=event is not None and not self.counts.total)
+        self.count()
         if self._said is None and self.counts.total:
             self._said = self.counts
             limit = "" if self.limit is None else f", at most {self.limit:g} requests a second"

@@ -92,11 +92,10 @@ class WaitBoard(Board):
         self._is_real = clock is None or isinstance(clock, AsyncioClock)
         self._now = now if clock is None else clock.now
         self._began = self._now()
-        # What it is about is known before it has seen anything.
-        self.task_id = harmless(wait._task_id)  # noqa: SLF001
-        self.wanted = tuple(map(harmless, wait._wanted or ()))  # noqa: SLF001
+        self.task_id = harmless(wait.task_id)
+        self.wanted = tuple(map(harmless, wait.wanted))
         self.goal = wait.goal
-        self.shelf = Shelf(() if self.goal is Goal.TASK else wait._wanted or ())  # noqa: SLF001
+        self.shelf = Shelf(() if self.goal is Goal.TASK else wait.wanted)
         self.history: deque[Seen] = deque(maxlen=MOST)
         self.over = ""
         """How it ended, in a word, once it has."""

@@ -82,7 +82,7 @@ class Wait:
     """A wait that stands as it is told to."""
 
     def __init__(self, wanted=TYPES, goal=Goal.DERIVATIVES, task_id=TASK):
-        self._task_id, self._wanted, self.goal = task_id, wanted, goal
+        self.task_id, self.wanted, self.goal = task_id, wanted, goal
         self.latest = None
         self.standing = Standing(status=None, next_look=0.0, left=16 * DAY, setbacks=0, error=None)
 
@@ -233,7 +233,7 @@ async def test_before_anything_was_heard_everything_wanted_is_named():
 
 
 async def test_where_no_type_was_named_it_says_that_nothing_is_there():
-    _, row, _ = await seen_after(wait=Wait(wanted=None))
+    _, row, _ = await seen_after(wait=Wait(wanted=()))
 
     assert row == "· no derivatives yet"
 
@@ -342,7 +342,7 @@ async def test_each_file_of_a_type_has_a_row_and_those_of_several_downloads_may_
     both = [derivative("DC_VESSELS", number) for number in (1, 2)]
     wait = Wait(wanted=("DC_VESSELS",))
 
-    steps = (update(*both, wanted=wait._wanted), under_way("vessels-1"), under_way("vessels-2"), whole("vessels-1"))
+    steps = (update(*both, wanted=wait.wanted), under_way("vessels-1"), under_way("vessels-2"), whole("vessels-1"))
     seen = await seen_after(*steps, wait=wait, console=terminal(72))
 
     # They would have one name without their ids.
@@ -423,7 +423,7 @@ async def test_no_line_is_wider_and_no_picture_higher_than_the_terminal(width, h
     wait.fails(reason=long * 5)
     name = f"{long}.geojson"
     steps = (
-        *(update(derivative("DC_VESSELS"), derivative(long), wanted=wait._wanted), whole("vessels-1", name)),
+        *(update(derivative("DC_VESSELS"), derivative(long), wanted=wait.wanted), whole("vessels-1", name)),
         *(under_way("vessels-1", name), under_way("other", name), lost("vessels-2")),
     )
 
@@ -461,7 +461,7 @@ async def test_text_from_outside_neither_moves_the_cursor_nor_becomes_markup(mak
     wait.fails(reason=f"c{HOSTILE}")
     steps = (
         {"status": f"d{HOSTILE}"},
-        update(derivative(f"a{HOSTILE}"), wanted=wait._wanted),
+        update(derivative(f"a{HOSTILE}"), wanted=wait.wanted),
         *(whole("x", f"e{HOSTILE}"), attrs.evolve(lost("y"), error=DownloadError(f"f{HOSTILE}"))),
     )
 
