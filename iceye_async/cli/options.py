@@ -103,11 +103,11 @@ def place(text: str) -> str:
     path = Path(word(text)).absolute()
     if "://" in text:
         raise click.BadParameter(f"{text!r} is an address; files are brought to folders of this machine")
-    if path.exists() and not path.is_dir():
-        raise click.BadParameter(f"{text!r} is a file, not a folder")
     there = next(one for one in (path, *path.parents) if one.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise click.BadParameter(f"{text!r} cannot be written to")
+    if not there.is_dir():
+        raise click.BadParameter(f"{str(there)!r} is a file, not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise click.BadParameter(f"{str(there)!r} cannot be written to")
     return text
 
 

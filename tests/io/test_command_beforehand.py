@@ -1,0 +1,172 @@
+"""What a command finds out before it begins, and what it says of how it ended: the parts that would hurt after days."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from iceye_async.cli import running
+from iceye_async.cli.options import amount, duration
+from tests.commands import Shell, Stage
+from tests.desk import AT_ONCE, NOBODY
+
+VESSELS = {"derivative_product_types": ["DC_VESSELS"]}
+DOWNLOADS = ["products download", "derivatives download", "derivatives watch", "batch run --journal n.db"]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    return Shell(monkeypatch, capsys)
+
+
+# --- before anything is asked ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", ["taken", "taken/inside", "s3://bucket/folder", " "])
+@pytest.mark.parametrize("command", DOWNLOADS)
+def test_a_folder_that_no_file_can_come_to_is_refused_at_once(run: Shell, command: str, to: str) -> None:
+    Path("taken").write_text("")
+    stage = Stage(VESSELS, **AT_ONCE)
+
+    told = run(*command.split(), stage.id, "--to", to, on=stage)
+
+    assert told.code == 2
+    assert "--to" in told.err
+    assert not stage.requests
+    assert [path.name for path in Path().iterdir()] == ["taken"]
+
+
+def test_a_folder_that_is_not_there_yet_is_made(run: Shell) -> None:
+    stage = Stage(VESSELS, **AT_ONCE)
+
+    told = run("derivatives", "watch", stage.id, "--to", "deep/down", on=stage)
+
+    assert (told.code, len(list(Path("deep/down").glob("*.geojson")))) == (0, 1)
+
+
+@pytest.mark.parametrize("report", ["folder.csv", "nowhere/r.csv", "r.txt", "r"])
+def test_a_report_that_cannot_be_written_is_refused_at_once(run: Shell, report: str) -> None:
+    Path("folder.csv").mkdir()
+    stage = Stage(VESSELS, **AT_ONCE)
+
+    told = run("batch", "run", "--journal", "n.db", "--report", report, stage.id, on=stage)
+
+    assert (told.code, stage.requests) == (2, [])
+    assert report.split("/")[0] in told.err
+    assert not Path("n.db").exists()
+
+
+def test_a_report_that_cannot_be_written_any_more_does_not_make_the_batch_a_wrong_command(
+    run: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iceye_async.cli.options.os.access", lambda *_: Path("r.csv").mkdir() is None)
+    stage = Stage(VESSELS, **AT_ONCE)
+
+    told = run("batch", "run", "--journal", "n.db", "--report", "r.csv", stage.id, on=stage)
+
+    assert told.code == 1
+    assert "r.csv" in told.err
+    assert "--report" in told.err
+
+
+@pytest.mark.parametrize("option", ["--contract", "--reference", "--mode", "--sla"])
+def test_an_empty_variable_of_the_shell_orders_nothing(run: Shell, option: str) -> None:
+    stage = Stage(VESSELS, **AT_ONCE)
+    given = {"--mode": "SPOTLIGHT", "--point": "1,2", "--window": "2026-01-02/2026-01-03", option: ""}
+
+    told = run("tasks", "create", "--yes", *[word for pair in given.items() for word in pair], on=stage)
+
+    assert (told.code, stage.requests) == (2, [])
+    assert option in told.err
+
+
+def test_a_journal_that_is_not_there_is_one_line(run: Shell) -> None:
+    told = run("batch", "resume", "nowhere.db", on=Stage(VESSELS, **AT_ONCE))
+
+    assert (told.code, told.out, len(told.complaints)) == (1, "", 1)
+    assert "batch run" in told.err
+
+
+# --- how it ended ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("orders", "known", "code"),
+    [
+        ([{"reference": "gone"}], [], 5),
+        ([{"reference": "gone"}, {"reference": "gone"}], [], 5),
+        ([], [NOBODY], 4),
+        ([{"reference": "gone"}], [NOBODY], 1),
+        ([{"reference": "gone"}, {}], [], 7),
+        ([{}], [], 0),
+    ],
+    ids=["ended", "both ended", "unknown", "one of each", "in part", "complete"],
+)
+def test_a_batch_ends_as_its_tasks_do(run: Shell, orders: list[dict[str, str]], known: list[str], code: int) -> None:
+    stage = Stage(*({**VESSELS, **order} for order in orders), **AT_ONCE, courses={"gone": {"ends": "REJECTED"}})
+
+    told = run("batch", "run", "--journal", "n.db", *stage.ids[: len(orders)], *known, on=stage)
+
+    assert told.code == code
+
+
+def test_a_batch_that_runs_out_of_time_ends_as_a_wait_does(run: Shell) -> None:
+    stage = Stage(VESSELS, **{**AT_ONCE, "derivatives": {"DC_VESSELS": 9e6}})
+
+    told = run("batch", "run", "--journal", "n.db", "--timeout", "2h", "--every", "600", stage.id, on=stage)
+
+    assert told.code == 6
+    assert ".latest" not in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    "words", [["tasks", "list", "--since", "soon"], ["tasks", "lst"], ["tasks", "get", "--token=x"]]
+)
+def test_a_wrong_command_has_its_event_too(run: Shell, words: list[str]) -> None:
+    told = run(*words, "--json")
+
+    assert told.kinds == ["error"]
+    assert told.the("error")["exit_code"] == told.code
+    assert told.code in {2, 3}
+
+
+@pytest.mark.parametrize("typed", ["15d", "1.5h", "90", "0.5s", "123456789s"])
+def test_the_options_of_the_command_that_goes_on_are_those_that_were_typed(typed: str) -> None:
+    assert duration(str(duration(typed))) == duration(typed)
+    assert amount(str(amount(typed.rstrip("dhs")))) == amount(typed.rstrip("dhs"))
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_that_was_to_be_ignored_still_is(run: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `iceye-async ... &` in a script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    monkeypatch.setattr(running, "flush", lambda: signal.raise_signal(signal.SIGINT))
+    try:
+        told = run("tasks", "get", (stage := Stage(VESSELS, **AT_ONCE)).id, on=stage)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert told.code == 0
+
+
+def test_after_a_command_signals_are_heard_as_before(run: Shell) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    run("tasks", "list", on=Stage(VESSELS, **AT_ONCE))
+
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_batch_says_that_files_do_not_come(run: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iceye_async.batch.landing._PAUSES", (1.0,))
+    monkeypatch.setattr("iceye_async.batch.landing._NIGHT", 0)
+    stage = Stage(VESSELS, **AT_ONCE, link_faults=[{"status": 500, "times": 10_000}])
+
+    told = run("batch", "run", "--journal", "n.db", "--to", "files", stage.id, on=stage)
+
+    assert told.code == 1
+    assert [line for line in told.complaints if "files of a task do not come" in line and stage.id in line]
