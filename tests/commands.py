@@ -19,7 +19,6 @@ import termios
 import threading
 import time
 import unicodedata
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -186,6 +185,9 @@ class _Told(list[Any]):
         self._tell(thing)
 
 
+_HELD: list[socket.socket] = []
+
+
 class Stage:
     """A sandbox in which time jumps, opened by each command in its own event loop, always at the same address.
 
@@ -214,7 +216,7 @@ class Stage:
         self.contract_id, self.client_secret = unopened.contract_id, unopened.client_secret
         self.contract_ids = unopened.contract_ids
         self.ids = [unopened.chance.id() for _ in self.orders]
-        self._ports = [_kept(self), _kept(self)]
+        self._ports = [_kept(), _kept()]
         minted = Chance(SEED, "tokens")
         self.secrets = [self.client_secret, *(minted.secret(24) for _ in range(5))]
 
@@ -253,14 +255,20 @@ class Stage:
         return sandbox
 
 
-def _kept(stage: Stage) -> int:
-    """A port that nobody else is given as long as there is this stage."""
+def _kept() -> int:
+    """A port that nobody else is given until the test is over."""
     held = socket.socket()
-    weakref.finalize(stage, held.close)
+    _HELD.append(held)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     held.bind(("127.0.0.1", 0))
     port: int = held.getsockname()[1]
     return port
+
+
+def let_go() -> None:
+    """The ports of the stages of a test that is over. Not when they are collected: that may be in another test."""
+    while _HELD:
+        _HELD.pop().close()
 
 
 class _Opening:

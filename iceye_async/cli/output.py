@@ -137,8 +137,8 @@ def note(text: str) -> None:
 
 def forget(stream: int) -> None:
     """What is not written yet to the standard output (1) or error (2) goes nowhere: Python would try it once more."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream)
 
 
 def _between_words(line: str, columns: int) -> str:

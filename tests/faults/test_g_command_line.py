@@ -23,6 +23,7 @@ from tests.commands import (
     ended,
     hides_cursor,
     interrupt,
+    let_go,
     plain,
     ran,
     read_until,
@@ -53,7 +54,8 @@ EVIL = "\x1b]0;owned\x07\u202egnp.[red]\r\nfake\x9b31m"
 @pytest.fixture
 def run(monkeypatch, capsys):
     unflush(monkeypatch)
-    return Shell(monkeypatch, capsys)
+    yield Shell(monkeypatch, capsys)
+    let_go()
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,14 @@
 """What a command finds out before it begins, and what it says of how it ended: the parts that would hurt after days."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from iceye_async.cli import running
 from iceye_async.cli.options import amount, duration
-from tests.commands import Shell, Stage
+from tests.commands import Shell, Stage, let_go
 from tests.desk import AT_ONCE, NOBODY
 
 VESSELS = {"derivative_product_types": ["DC_VESSELS"]}
@@ -15,9 +16,10 @@ DOWNLOADS = ["products download", "derivatives download", "derivatives watch", "
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Shell]:
     monkeypatch.chdir(tmp_path)
-    return Shell(monkeypatch, capsys)
+    yield Shell(monkeypatch, capsys)
+    let_go()
 
 
 # --- before anything is asked ----------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from tests.commands import (
     Stage,
     ended,
     interrupt,
+    let_go,
     paths,
     ran,
     read_until,
@@ -47,9 +48,10 @@ NEVER = {**AT_ONCE, "derivatives": {}}
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
     unflush(monkeypatch)
-    return Shell(monkeypatch, capsys)
+    yield Shell(monkeypatch, capsys)
+    let_go()
 
 
 @pytest.fixture
