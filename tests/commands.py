@@ -47,7 +47,7 @@ OF_DEVELOPERS = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERE
 """What somebody may have set, and a test must not depend on."""
 
 _ERROR = {"kind", "message", "transient"}
-_FACTS = {"status", "code", "reference", "request_id"}
+_FACTS = {"status", "code", "reference", "request_id", "retry_after"}
 _OF_BATCH = {"id", "task_id", "again"}
 KEYS: Mapping[str, set[str]] = {
     "task": {"task_id", "status", "task"},

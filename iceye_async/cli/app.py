@@ -15,7 +15,7 @@ from .demo import demo
 from .derivatives import derivatives
 from .doctor import doctor
 from .exits import Exit
-from .output import note
+from .output import forget, note
 from .products import products
 from .running import Call, cannot_write, flush, unread
 from .sandbox import sandbox
@@ -58,7 +58,10 @@ def run(arguments: Sequence[str]) -> int:
         return Exit.INTERRUPTED
     except click.ClickException as error:
         _tell(arguments, error.format_message(), Exit.USAGE)
-        error.show()
+        try:
+            error.show()
+        except OSError:
+            forget(2)
         return Exit.USAGE
     except BrokenPipeError:
         return unread()

@@ -27,7 +27,11 @@ rate = click.option(
     "--rate", type=options.amount, default=_RATE, metavar="N", help="Requests a second at most.  [default: 10]"
 )
 saved = click.option(
-    "--report", type=options.report, metavar="FILE", help="Save a row for each task: .json, .csv or .parquet."
+    "--report",
+    type=options.report,
+    shell_complete=options.files,
+    metavar="FILE",
+    help="Save a row for each task: .json, .csv or .parquet.",
 )
 
 
@@ -42,6 +46,7 @@ def batch() -> None:
     "--ids",
     "lists",
     type=options.word,
+    shell_complete=options.files,
     multiple=True,
     metavar="FILE",
     help="A file with an id on each line, or - for the standard input.",
@@ -49,6 +54,7 @@ def batch() -> None:
 @click.option(
     "--journal",
     type=options.word,
+    shell_complete=options.files,
     required=True,
     metavar="FILE",
     help="What has become of each task; `batch resume` goes on with it.",

@@ -24,7 +24,12 @@ TYPES = (DerivativeType.VESSELS, DerivativeType.AIRCRAFT, DerivativeType.VEHICLE
 
 @click.command()
 @click.option(
-    "--to", type=options.place, default="iceye-demo", metavar="FOLDER", help="Where they go.  [default: iceye-demo]"
+    "--to",
+    type=options.place,
+    shell_complete=options.folders,
+    default="iceye-demo",
+    metavar="FOLDER",
+    help="Where they go.  [default: iceye-demo]",
 )
 @answers
 async def demo(out: Output, to: str) -> None:

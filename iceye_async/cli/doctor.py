@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 import click
 
 from ..client import BASE_URL, Client
-from ..errors import IceyeError, Unauthorized
+from ..errors import Forbidden, IceyeError, NotFound, Unauthorized
 from ..events import Event, Requested, TokenRenewed
 from ..models import Contract
 from .bugs import versions
 from .exits import Exit, NoCredentials, code_of
 from .output import Check, Output
 from .running import answers, connect
-from .words import SECRETS, told
+from .words import PROGRAM, SECRETS, told
 
 _VARIABLES = ("ICEYE_BASE_URL", "ICEYE_TOKEN_URL", "ICEYE_CLIENT_ID", "ICEYE_CLIENT_SECRET", "ICEYE_ACCESS_TOKEN")
 _EXTRAS = {"cloud": "obstore", "otel": "opentelemetry"}
@@ -33,13 +33,16 @@ async def doctor(out: Output) -> Exit:
 
     It asks the service for the list of contracts, and for nothing else.
     """
-    for check in (*_installed(), *_environment(os.environ)):
-        out.check(check)
     seen: list[Event] = []
+    wrong = ""
     try:
         opening = connect(on_event=seen.append)
     except NoCredentials as error:
-        out.check(Check("credentials", "failed", told(error).partition("; `")[0], "docs/command-line.md tells which"))
+        wrong = told(error).partition("; `")[0]
+    for check in (*_installed(), *_environment(os.environ, wrong)):
+        out.check(check)
+    if wrong:
+        out.check(Check("credentials", "failed", wrong, f"`{PROGRAM} --help` tells which are needed"))
         for name in ("token", "service", "account", "clock"):
             out.check(Check(name, "skipped", "needs credentials"))
         return Exit.CREDENTIALS
@@ -50,7 +53,7 @@ async def doctor(out: Output) -> Exit:
 async def _ask(out: Output, client: Client, seen: list[Event]) -> Exit:
     """One call, and what can be told from it."""
     failure: IceyeError | None = None
-    account = Check("account", "skipped", "the service did not answer")
+    account = Check("account", "skipped", "the list of contracts was not to be had")
     try:
         contracts = await client.contracts.list()
     except IceyeError as error:
@@ -59,7 +62,10 @@ async def _ask(out: Output, client: Client, seen: list[Event]) -> Exit:
         account = _account(contracts)
     for check in (_token(seen, failure), _service(seen, failure), account, _clock(client.skew)):
         out.check(check)
-    return Exit.DONE if failure is None else code_of(failure)
+    if failure is None:
+        return Exit.DONE
+    # Nothing was asked for that could be missing.
+    return Exit.FAILED if isinstance(failure, NotFound) else code_of(failure)
 
 
 def _account(contracts: tuple[Contract, ...]) -> Check:
@@ -80,10 +86,13 @@ def _installed() -> Iterator[Check]:
         yield Check(f"extra {extra}", "ok" if there else "skipped", detail)
 
 
-def _environment(environment: Mapping[str, str]) -> Iterator[Check]:
+def _environment(environment: Mapping[str, str], wrong: str) -> Iterator[Check]:
+    """Each variable; `wrong` is what is the matter with one of them."""
     for name in _VARIABLES:
         value = environment.get(name, "").strip()
-        if not value:
+        if value and name in wrong:
+            yield Check(name, "failed", "set, and of no use; see below")
+        elif not value:
             yield Check(name, "skipped", f"not set; {BASE_URL}" if name == "ICEYE_BASE_URL" else "not set")
         elif name in SECRETS:
             yield Check(name, "ok", "set; it is not shown")
@@ -101,7 +110,9 @@ def _address(url: str) -> str:
         port = "" if parts.port is None else f":{parts.port}"
     except ValueError:
         return "no address"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    if not parts.hostname:
+        return "no address"
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
 def _token(seen: list[Event], failure: IceyeError | None) -> Check:
@@ -123,10 +134,18 @@ def _service(seen: list[Event], failure: IceyeError | None) -> Check:
         words = f"{last.host} answers within {last.seconds * 1000:.0f} ms"
         if failure is None or isinstance(failure, Unauthorized):
             return Check("service", "ok", words)
-        return Check("service", "failed", f"{words}: {told(failure)}")
+        return Check("service", "failed", f"{words}: {told(failure)}", _step(failure))
     if asked and failure is not None:
         return Check("service", "failed", told(failure), "see that the address, the network and the proxy are right")
     return Check("service", "skipped", "there was no token to ask with")
+
+
+def _step(failure: IceyeError) -> str:
+    if isinstance(failure, NotFound):
+        return "see that ICEYE_BASE_URL is the address that stands before /api"
+    if isinstance(failure, Forbidden):
+        return "ask ICEYE what these credentials allow"
+    return "try again later, and ask ICEYE if it stays so"
 
 
 def _clock(skew: float | None) -> Check:

@@ -23,6 +23,8 @@ MARKS = {
     "skipped": ("-", "bright_black"),
 }
 _FAINT = "bright_black"
+_LAST = 8
+"""Columns of what stands last in a row, at least."""
 _LEAST = 24
 """Columns that what stands beside a label needs at least."""
 _STATUS = {
@@ -49,7 +51,7 @@ def task_row(task: Task) -> list[Cell]:
     return [
         Cell(harmless(task.id), 36),
         Cell(status, 9, _STATUS.get(status, "")),
-        Cell(harmless(task.imaging_mode), 10),
+        Cell(harmless(task.imaging_mode), 16),
         Cell(moment(task.created_at), 17, _FAINT),
         Cell(harmless(task.reference or "")),
     ]
@@ -135,10 +137,11 @@ def _within(seconds: int | None) -> str | None:
 
 
 def lines(cells: list[Cell], width: int) -> list[RenderableType]:
-    """The row on one line where it has room, else its first cell above the others."""
-    whole = _side_by_side(cells)
-    if cell_len(whole.plain) <= width:
-        return [whole]
+    """The row on one line where rows like it have room, else its first cell above the others."""
+    if sum(max(cell.width, _LAST) + 2 for cell in cells[-1:]) + sum(cell.width + 2 for cell in cells[:-1]) <= width + 2:
+        whole = _side_by_side(cells)
+        if cell_len(whole.plain) <= width:
+            return [whole]
     return [Text(cells[0].text, cells[0].style), beside(Text(" "), _side_by_side(cells[1:], aligned=False), 1, width)]
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..batch import BatchEvent, BatchReport, Downloaded, Finished, Updated
 from ..batch import Failed as TaskFailed
 from ..clock import Clock
-from ..errors import ApiError, IceyeError
+from ..errors import ApiError, IceyeError, RateLimited, TransportError
 from ..events import DownloadEvent, Event, Failed, Interrupted, Progressed
 from ..events import Finished as FileFinished
 from ..models import Derivative, DerivativeUpdate, Product, ProductUpdate, Task
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..downloads import Download
     from ..waits import DerivativeWait, TaskWait
 
+_ONCE = frozenset({"tasks create", "tasks cancel"})
+"""What costs money each time that it is done."""
 _APART = 1.0
 """Seconds between two lines of progress."""
 
@@ -85,7 +87,7 @@ class JsonOutput(Output):
             case FileFinished():
                 self.tell("file", **_file(event))
             case Failed():
-                self.tell("failed_file", asset=event.asset, path=event.path, error=error_facts(event.error))
+                self.tell("failed_file", asset=event.asset, path=_absolute(event.path), error=error_facts(event.error))
 
     def updated(self, update: Task | DerivativeUpdate | ProductUpdate, task_id: str | None = None) -> None:
         """A step of a wait."""
@@ -121,7 +123,11 @@ class JsonOutput(Output):
         """No line at all says it."""
 
     def error(self, error: IceyeError, code: Exit) -> None:
-        self.tell("error", **error_facts(error), exit_code=int(code))
+        facts = error_facts(error)
+        if self.name in _ONCE:
+            # Whoever repeats what is transient must not order twice.
+            facts["transient"] = error.transient and _certainly_not_done(error)
+        self.tell("error", **facts, exit_code=int(code))
         super().error(error, code)
 
     def bug(self, error: Exception) -> None:
@@ -172,10 +178,14 @@ class _JsonBatching:
                 tell("failed", error=error_facts(error))
 
 
+def _absolute(path: Path | str) -> Path:
+    return Path(path).absolute()
+
+
 def _file(event: FileFinished) -> dict[str, Any]:
     return {
         "asset": event.asset,
-        "path": event.path,
+        "path": _absolute(event.path),
         "size": event.size,
         "sha256": event.sha256,
         "known": event.known,
@@ -192,8 +202,14 @@ def error_facts(error: IceyeError) -> dict[str, Any]:
             "code": error.code,
             "reference": error.reference,
             "request_id": error.request_id,
+            "retry_after": error.retry_after,
         }
     return facts
+
+
+def _certainly_not_done(error: IceyeError) -> bool:
+    unsent = isinstance(error, TransportError) and not error.sent
+    return error.undone or unsent or isinstance(error, RateLimited)
 
 
 def _plain(value: object) -> object:

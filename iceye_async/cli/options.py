@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..models import DerivativeType, ImagingMode, ProductType, TaskStatus
 
@@ -166,6 +167,16 @@ overwrite = click.option("--overwrite", is_flag=True, help="Replace files that a
 yes = click.option("--yes", is_flag=True, help="Do not ask first.")
 
 
+def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The shell completes names of files."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The shell completes names of folders."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
 def folder(text: str, *, required: bool = True) -> Callable[[F], F]:
     """`--to`"""
-    return click.option("--to", type=place, metavar="FOLDER", required=required, help=text)
+    return click.option("--to", type=place, metavar="FOLDER", required=required, shell_complete=folders, help=text)

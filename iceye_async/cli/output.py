@@ -164,7 +164,17 @@ class TextConsole(Console):
             _environ=known,
         )
         self.plain = plain
+        self.failure: OSError | None = None
+        """Why the output could not be written, where that has happened. Displays go on without it."""
         self._closed = closed
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As ever; and remember it where it fails."""
+        try:
+            super().print(*objects, **options)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def on_broken_pipe(self) -> None:
         """rich would end the program here, with a code of its own."""
@@ -211,6 +221,7 @@ class TextOutput(Output):
 
         with following(wait, clock=clock, console=self.console) as shown:
             yield _Linked(shown, self._fresh) if self.links else shown
+        self._see_that_it_was_written()
 
     @contextmanager
     def batching(self, batch: "Batch", journal: str, rate: float | None) -> Iterator[Batching]:
@@ -218,13 +229,21 @@ class TextOutput(Output):
 
         with batching(batch, journal=journal, rate=rate, console=self.console) as shown:
             yield _Linked(shown, self._fresh) if self.links else shown
+        self._see_that_it_was_written()
+
+    def _see_that_it_was_written(self) -> None:
+        """What was to be done is done; whoever reads the output later must know that it is not whole."""
+        if self.console.failure is not None:
+            raise self.console.failure
 
     def _fresh(self, derivatives: Iterable[Derivative]) -> None:
         for derivative in derivatives:
             self._links((str(derivative.type), asset.href) for asset in derivative.assets)
 
     async def fetched(self, download: "Download[Path]") -> tuple[Path, ...]:
-        return await bars(download, console=self.console)
+        paths = await bars(download, console=self.console)
+        self._see_that_it_was_written()
+        return paths
 
     def report(self, report: BatchReport, journal: str, *, running: bool | None = None) -> None:
         if running is None:

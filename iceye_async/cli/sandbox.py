@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--scenario", default="calm", metavar="NAME",
+    "--scenario", default="calm", shell_complete=options.files, metavar="NAME",
     help="What happens in it: a name (a wrong one tells which there are), or a file *.toml.  [default: calm]",
 )  # fmt: skip
 @click.option(

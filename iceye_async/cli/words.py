@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 
-from ..display.text import harmless
+from ..display.text import duration, harmless
 from ..protocol.links import mask_text
 
 PROGRAM = "iceye-async"
@@ -56,7 +56,9 @@ def told(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - of whatever kind: it has no words
         text = ""
-    return reworded(text or type(error).__name__)
+    text = reworded(text or type(error).__name__)
+    seconds = getattr(error, "retry_after", None)
+    return text.replace("wait a while", f"wait {duration(seconds)}") if seconds else text
 
 
 def reworded(text: str) -> str:

@@ -1,5 +1,6 @@
 """Plain words and numbers for a terminal: durations, sizes, and text from outside made harmless."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -66,5 +67,5 @@ WORDS: ContextVar[Callable[[BaseException], str]] = ContextVar("words", default=
 
 
 def in_words(error: BaseException) -> str:
-    """What the error says, on one line; its class where it says nothing."""
-    return harmless(WORDS.get()(error)) or type(error).__name__
+    """What the error says, on one line, but for which request it was; its class where it says nothing."""
+    return re.sub(r"^[A-Z]+ /\S*: ", "", harmless(WORDS.get()(error))) or type(error).__name__

@@ -11,6 +11,7 @@ from ..clock import AsyncioClock
 from ..errors import PollTimeout
 from ..events import DownloadEvent, Failed, Finished, Interrupted
 from ..models import DerivativeUpdate, ProductUpdate, Task
+from ..protocol.lifecycle import IMAGED
 from ..protocol.waiting import Goal, Standing, Update
 from .board import Board, outcome, surfaces
 from .shelf import Shelf, counted
@@ -174,6 +175,9 @@ class WaitBoard(Board):
         from .waitpicture import summary
 
         self._close(error)
+        if self.complete and self.goal is not Goal.TASK and self.status not in IMAGED:
+            # It was seen so before there was anything, and has gone on since.
+            self.history.clear()
         yield self._picture
         yield summary(self, duration(self.elapsed))
 

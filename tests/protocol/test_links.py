@@ -20,7 +20,7 @@ from iceye_async.protocol.links import (
 )
 
 LINK = "https://d1.cloudfront.net/abc/vessels.geojson?Expires=1&Signature=s3cret"
-EXAMPLES = settings(max_examples=500, deadline=None)
+EXAMPLES = settings(max_examples=200, deadline=None)
 
 # --- how they are shown ----------------------------------------------------------------------------------------
 

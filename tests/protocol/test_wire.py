@@ -34,7 +34,7 @@ DERIVATIVES = ["derivatives-200", "derivatives-206"]
 PRODUCTS = ["products-200", "products-by-type-200"]
 LINK = "https://d1.cloudfront.net/x.tif?Expires=1&Signature=s3cret"
 DATA = Path(__file__).parents[1] / "data"
-EXAMPLES = settings(max_examples=300, deadline=None)
+EXAMPLES = settings(max_examples=150, deadline=None)
 
 
 def derivative(**changes):
