@@ -1,13 +1,18 @@
 """What a command finds out before it begins, and what it says of how it ended: the parts that would hurt after days."""
 
+import errno
+import io
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from iceye_async.cli import running
+from iceye_async.cli.app import app
 from iceye_async.cli.options import amount, duration
+from iceye_async.sandbox import Fault
 from tests.commands import Shell, Stage, let_go
 from tests.desk import AT_ONCE, NOBODY
 
@@ -172,3 +177,79 @@ def test_a_batch_says_that_files_do_not_come(run: Shell, monkeypatch: pytest.Mon
 
     assert told.code == 1
     assert [line for line in told.complaints if "files of a task do not come" in line and stage.id in line]
+
+
+# --- what programs and people would be misled by ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "transient"), [(503, False), (429, True), (400, False)], ids=["may be booked", "throttled", "refused"]
+)
+def test_an_order_is_only_called_transient_where_it_was_certainly_not_booked(
+    run: Shell, status: int, transient: bool
+) -> None:
+    stage = Stage({}, **AT_ONCE, faults=[Fault(call="createTask", status=status, retry_after=9999, times=100)])
+    order = ["--mode", "SPOTLIGHT", "--point", "1,2", "--window", "2026-01-02/2026-01-03", "--yes"]
+
+    told = run("tasks", "create", *order, "--json", on=stage)
+
+    assert told.the("error")["status"] == status
+    assert told.the("error")["transient"] is transient
+
+
+def test_how_long_the_service_wants_to_be_left_alone_is_told(run: Shell) -> None:
+    stage = Stage({}, **AT_ONCE, faults=[Fault(call="getTask", status=429, retry_after=7200, times=100)])
+
+    told = run("tasks", "get", stage.id, "--json", on=stage)
+
+    assert told.the("error")["retry_after"] == 7200
+    assert "2 h 00 min" in told.err
+    assert "rate_limit" not in told.err
+
+
+class Full(io.StringIO):
+    """A disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_could_not_be_written_makes_a_wait_that_is_complete_a_failure(
+    run: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(VESSELS, **AT_ONCE)
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", Full())
+        patched.setattr(running, "forget", lambda stream: None)
+        told = run("derivatives", "watch", stage.id, "--to", "files", on=stage)
+
+    assert list(Path("files").glob("*.geojson"))
+    assert told.code == 1
+    assert "the output cannot be written: No space left on device" in told.err
+
+
+def test_the_path_of_a_file_is_the_same_from_everywhere(run: Shell, tmp_path: Path) -> None:
+    stage = Stage(VESSELS, **AT_ONCE)
+
+    told = run("derivatives", "watch", stage.id, "--to", "files", "--json", on=stage)
+
+    assert Path(told.the("file")["path"]).parent == tmp_path / "files"
+
+
+@pytest.mark.parametrize(("words", "kind"), [("batch run --journal", "file"), ("derivatives watch --to", "dir")])
+def test_the_shell_completes_names_of_files(words: str, kind: str) -> None:
+    found = ShellComplete(app, {}, "iceye-async", "").get_completions(words.split(), "x")
+
+    assert [one.type for one in found] == [kind]
+
+
+@pytest.mark.parametrize("name", ["ICEYE_BASE_URL", "ICEYE_CLIENT_SECRET"])
+def test_the_doctor_ticks_off_nothing_that_is_wrong(run: Shell, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for variable in ("ICEYE_TOKEN_URL", "ICEYE_CLIENT_ID", "ICEYE_CLIENT_SECRET"):
+        monkeypatch.setenv(variable, "https://id.example/token" if variable == "ICEYE_TOKEN_URL" else "something-else")
+    monkeypatch.setenv(name, "<fill this in>")
+
+    told = run("doctor", "--json")
+
+    assert told.code == 3
+    assert {one["name"] for one in told.of("check") if one["state"] == "failed"} == {name, "credentials"}
