@@ -22,7 +22,7 @@ from .sandbox import sandbox
 from .tasks import tasks
 from .words import PROGRAM, secrets, without_secrets
 
-_NAMES = r"[\w-]*(?:token|secret|passw|api-?key|credential|bearer|auth)[\w-]*"
+_NAMES = r"(?:[\w-]*[_-])?(?:token|secret|password|passwd|api-?key|credentials?|bearer|auth)(?:[_-][\w-]*)?"
 _SECRET_OPTIONS = re.compile(rf"--?{_NAMES}(?:=.*)?|{_NAMES}=.*", re.IGNORECASE | re.DOTALL)
 
 
@@ -78,7 +78,10 @@ def _tell(arguments: Sequence[str], message: str, code: Exit) -> None:
         from .jsonlines import JsonOutput
 
         said = {"kind": UsageError.__name__, "message": without_secrets(message), "transient": False}
-        JsonOutput(name="").tell("error", **said, exit_code=int(code))
+        try:
+            JsonOutput(name="").tell("error", **said, exit_code=int(code))
+        except OSError:
+            forget(1)
 
 
 def escape_what_cannot_be_written() -> None:

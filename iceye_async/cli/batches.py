@@ -141,6 +141,8 @@ async def _drive(
                 async for event in pending:
                     shown.told(event)
         finally:
+            # Before the client closes: requests that it cuts off would look like failures of the service.
+            await pending.stop()
             _go_on_with(journal)
         found = await pending
     out.report(found, journal)

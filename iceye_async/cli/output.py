@@ -254,6 +254,9 @@ class TextOutput(Output):
             self._print(Text(str(report).partition("\n")[0], "bold"))
         for row in facts.outcome_rows(report, None if self.console.plain else _SHOWN):
             self._row(row)
+        total = len(report.failed) + len(report.waiting) + len(report.completed)
+        if total > _SHOWN and not self.console.plain:
+            self._print(Text(f"and {total - _SHOWN:,} more; in a pipe all are told", "bright_black"))
 
     def done(self, files: Iterable[Path], folder: str | None) -> None:
         """The displays have said it, but for where."""

@@ -205,10 +205,17 @@ class Stop:
         self._told, self.code = True, code
         if self._task is None or self._task.done():
             raise KeyboardInterrupt
-        self._alarm = threading.Timer(_PATIENCE, end_now, [code])
+        self._alarm = threading.Timer(_PATIENCE, self._give_up, [code])
         self._alarm.daemon = True
         self._alarm.start()
         self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    def _give_up(self, code: Exit) -> None:
+        """It does not stop, and it may be a write that holds it up: what is to be said goes past all that."""
+        if sys.stderr is not None and code is not Exit.UNREAD:
+            with contextlib.suppress(OSError):
+                os.write(2, f"stopped; this goes on:\n  {self._call.go_on}\n".encode(errors="backslashreplace"))
+        end_now(code)
 
 
 def end_now(code: Exit) -> NoReturn:

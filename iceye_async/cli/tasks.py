@@ -113,8 +113,25 @@ def _told(order: TaskRequest | Task) -> str:
     wanted = ", ".join(chain(order.product_types or (), order.derivative_product_types or ()))
     return (
         f"{order.imaging_mode} of {lat:g}, {lon:g} (latitude, longitude), {moment(opens)} to {moment(closes)}, "
-        f"under contract {order.contract_id}{f', with {wanted}' if wanted else ''}"
+        f"under contract {order.contract_id}{f', with {wanted}' if wanted else ''}{_chosen(order)}"
     )
+
+
+def _chosen(order: TaskRequest | Task) -> str:
+    """What else was asked for."""
+    angle = order.incidence_angle
+    chosen = {
+        "exclusivity": order.exclusivity,
+        "priority": order.priority,
+        "sla": order.sla,
+        "eula": order.eula,
+        "look side": order.look_side,
+        "pass": order.pass_direction,
+        "incidence": None if angle is None else f"{angle[0]:g} to {angle[1]:g} degrees",
+        "duration": None if order.imaging_duration is None else f"{order.imaging_duration} s",
+        "reference": order.reference,
+    }
+    return "".join(f", {name} {value}" for name, value in chosen.items() if value is not None)
 
 
 async def _price(client: Client, order: TaskRequest) -> str:

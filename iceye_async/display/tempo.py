@@ -34,9 +34,10 @@ class Rate:
         """How many in a second."""
         if self._first is None:
             return 0.0
-        # The second that goes on is counted as far as it has come.
+        # The second that goes on is counted as far as it has come; and what may leave at once in the beginning had a
+        # second before that to come together in.
         since = now // 1 - _SPAN
-        span = max(1.0, min(now - self._first, now - since))
+        span = min(now - self._first + 1.0, now - since)
         return sum(count for second, count in self._counts if second >= since) / span
 
 
