@@ -12,7 +12,7 @@ from .. import Client, DerivativeType, ImagingMode, Task
 from . import options
 from .derivatives import follow
 from .output import Output
-from .running import answers
+from .running import answers, call
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox
@@ -40,6 +40,8 @@ async def demo(out: Output, to: str) -> None:
     """
     from ..sandbox import Sandbox
 
+    # The task goes with its sandbox.
+    call().go_on = None
     async with Sandbox(speed=SPEED) as sandbox, sandbox.client() as client:
         task = await _order(sandbox, client)
         out.task(task)

@@ -73,10 +73,12 @@ async def follow(out: Output, client: Client, wait: DerivativeWait, folder: str 
             except DownloadError as error:
                 files += [Path(path) for path in error.done]
                 lost |= error.failed or {error.asset or "a derivative": error}
-    if lost:
-        some = "a file" if len(lost) == 1 else f"{len(lost)} files"
-        why = next(iter(lost.values()))
-        raise DownloadError(f"{some} did not come, the first because of this: {why}", done=tuple(files), failed=lost)
+        if lost:
+            some = "a file" if len(lost) == 1 else f"{len(lost)} files"
+            why = next(iter(lost.values()))
+            raise DownloadError(
+                f"{some} did not come, the first because of this: {why}", done=tuple(files), failed=lost
+            )
     return tuple(files)
 
 

@@ -253,3 +253,34 @@ def test_the_doctor_ticks_off_nothing_that_is_wrong(run: Shell, monkeypatch: pyt
 
     assert told.code == 3
     assert {one["name"] for one in told.of("check") if one["state"] == "failed"} == {name, "credentials"}
+
+
+def test_a_wait_whose_files_do_not_come_is_not_called_complete(run: Shell) -> None:
+    stage = Stage(VESSELS, **AT_ONCE, link_faults=[{"status": 403, "times": 10_000}])
+
+    told = run("derivatives", "watch", stage.id, "--to", "files", on=stage)
+
+    assert told.code == 1
+    assert "complete" not in told.out
+    assert "failed" in told.lines[-1]
+
+
+def test_a_demo_that_was_stopped_cannot_be_gone_on_with(run: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("iceye_async.cli.demo.follow", stopped)
+
+    told = run("demo", "--json")
+
+    assert (told.code, told.the("stopped")["go_on"]) == (130, None)
+
+
+@pytest.mark.parametrize(
+    ("word", "code"), [("author=me", 2), ("client_secret=abc", 3), ("ICEYE_ACCESS_TOKEN=abc", 3), ("--api-key=abc", 3)]
+)
+def test_what_names_a_secret_is_told_from_what_only_sounds_like_it(run: Shell, word: str, code: int) -> None:
+    told = run(word)
+
+    assert told.code == code
+    assert "abc" not in told.err
