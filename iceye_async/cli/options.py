@@ -52,9 +52,9 @@ def when(text: str) -> datetime:
     """A date, or a date and time; UTC unless it says otherwise."""
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter(f"{text!r} is no ISO date or time, such as 2026-11-28 or 2026-11-28T06:30Z") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def window(text: str) -> tuple[datetime, datetime]:

@@ -80,7 +80,7 @@ def confirm(said: Iterable[str], question: str) -> None:
 
 @contextlib.contextmanager
 def reading() -> Iterator[Call]:
-    """Inside, the standard input may be read."""
+    """Inside, the standard input may be read. Where Ctrl-C ended that, `reading` is false at once."""
     this = call()
     this.reading = True
     yield this

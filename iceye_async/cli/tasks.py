@@ -1,6 +1,6 @@
 """`iceye-async tasks`"""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -93,8 +93,8 @@ async def create_task(out: Output, contract_id: str | None, yes: bool, **order: 
         whole = TaskRequest(contract_id=contract_id, **order)
         if not yes:
             confirm([_told(whole), await _price(client, whole)], "Order it?")
-        since = moment(datetime.now(UTC))
-        # After it was sent nothing is as wrong as sending it again.
+        # By the service's clock. After it was sent nothing is as wrong as sending it again.
+        since = moment(datetime.now(UTC) + timedelta(seconds=client.skew or 0.0, minutes=-1))
         call().go_on = command(["tasks", "list", "--contract", whole.contract_id, "--since", since])
         out.task(await client.tasks.create(contract_id=whole.contract_id, **order), alone=True)
 
