@@ -26,13 +26,7 @@ _RATE = 10.0
 rate = click.option(
     "--rate", type=options.amount, default=_RATE, metavar="N", help="Requests a second at most.  [default: 10]"
 )
-saved = click.option(
-    "--report",
-    type=options.report,
-    shell_complete=options.files,
-    metavar="FILE",
-    help="Save a row for each task: .json, .csv or .parquet.",
-)
+saved = options.file("--report", read=options.report, text="Save a row for each task: .json, .csv or .parquet.")
 
 
 @click.group()
@@ -42,23 +36,10 @@ def batch() -> None:
 
 @batch.command("run")
 @click.argument("task_ids", nargs=-1, metavar="[TASK_ID]...")
-@click.option(
-    "--ids",
-    "lists",
-    type=options.word,
-    shell_complete=options.files,
-    multiple=True,
-    metavar="FILE",
-    help="A file with an id on each line, or - for the standard input.",
+@options.file(
+    "--ids", "lists", text="An id on each line; or - for the standard input.  May be repeated.", multiple=True
 )
-@click.option(
-    "--journal",
-    type=options.word,
-    shell_complete=options.files,
-    required=True,
-    metavar="FILE",
-    help="What has become of each task; `batch resume` goes on with it.",
-)
+@options.file("--journal", text="What has become of each task; `batch resume` goes on with it.", required=True)
 @options.derivative_types
 @options.folder("Fetch each into FOLDER/TASK_ID as soon as it is there.", required=False)
 @options.timeout

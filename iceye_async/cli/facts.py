@@ -14,6 +14,7 @@ from rich.text import Text
 from ..batch import BatchOutcome, BatchReport
 from ..display.text import duration, harmless
 from ..models import Derivative, Product, Task
+from ..protocol.ordering import TaskRequest
 from .words import told
 
 MARKS = {
@@ -24,7 +25,7 @@ MARKS = {
 }
 _FAINT = "bright_black"
 _LAST = 8
-"""Columns of what stands last in a row, at least."""
+"""Columns of what stands last in a row, usually."""
 _LEAST = 24
 """Columns that what stands beside a label needs at least."""
 _STATUS = {
@@ -94,17 +95,24 @@ def of_task(task: Task) -> list[tuple[str, str]]:
         ("created", moment(task.created_at)),
         ("updated", moment(task.updated_at)),
         ("fulfilled", None if task.fulfilled_at is None else moment(task.fulfilled_at)),
-        ("exclusivity", task.exclusivity),
-        ("priority", task.priority),
-        ("sla", task.sla),
-        ("eula", task.eula),
-        ("look side", task.look_side),
-        ("pass", task.pass_direction),
-        ("incidence", None if task.incidence_angle is None else "{:g} to {:g} degrees".format(*task.incidence_angle)),
-        ("duration", None if task.imaging_duration is None else f"{task.imaging_duration} s"),
+        *chosen(task),
         ("delivered", _within(task.products_available_in_seconds)),
     ]
     return [(name, harmless(str(value))) for name, value in found if value is not None]
+
+
+def chosen(order: TaskRequest | Task) -> list[tuple[str, object]]:
+    """What else can be asked for in an order, each with its name; None where it was not."""
+    return [
+        ("exclusivity", order.exclusivity),
+        ("priority", order.priority),
+        ("sla", order.sla),
+        ("eula", order.eula),
+        ("look side", order.look_side),
+        ("pass", order.pass_direction),
+        ("incidence", None if order.incidence_angle is None else "{:g} to {:g} degrees".format(*order.incidence_angle)),
+        ("duration", None if order.imaging_duration is None else f"{order.imaging_duration} s"),
+    ]
 
 
 def outcome_rows(report: BatchReport, most: int | None) -> Iterator[list[Cell]]:
@@ -138,10 +146,10 @@ def _within(seconds: int | None) -> str | None:
 
 def lines(cells: list[Cell], width: int) -> list[RenderableType]:
     """The row on one line where rows like it have room, else its first cell above the others."""
-    if sum(max(cell.width, _LAST) + 2 for cell in cells[-1:]) + sum(cell.width + 2 for cell in cells[:-1]) <= width + 2:
-        whole = _side_by_side(cells)
-        if cell_len(whole.plain) <= width:
-            return [whole]
+    usual = sum(cell.width + 2 for cell in cells) + _LAST
+    whole = _side_by_side(cells)
+    if max(usual - 2, cell_len(whole.plain)) <= width:
+        return [whole]
     return [Text(cells[0].text, cells[0].style), beside(Text(" "), _side_by_side(cells[1:], aligned=False), 1, width)]
 
 

@@ -19,7 +19,7 @@ from ..clock import Clock
 from ..errors import ApiError, IceyeError, RateLimited, TransportError
 from ..events import DownloadEvent, Event, Failed, Interrupted, Progressed
 from ..events import Finished as FileFinished
-from ..models import Derivative, DerivativeUpdate, Product, ProductUpdate, Task
+from ..models import Derivative, DerivativeUpdate, Product, Task
 from ..protocol.links import mask_text
 from .exits import Exit
 from .output import Batching, Check, Following, Output
@@ -63,7 +63,7 @@ class JsonOutput(Output):
 
     @contextmanager
     def following(self, wait: "TaskWait | DerivativeWait", clock: Clock) -> Iterator[Following]:  # noqa: ARG002
-        yield _JsonFollowing(self)
+        yield _JsonFollowing(self, wait.task_id)
 
     @contextmanager
     def batching(self, batch: "Batch", journal: str, rate: float | None) -> Iterator[Batching]:  # noqa: ARG002
@@ -88,14 +88,6 @@ class JsonOutput(Output):
                 self.tell("file", **_file(event))
             case Failed():
                 self.tell("failed_file", asset=event.asset, path=_absolute(event.path), error=error_facts(event.error))
-
-    def updated(self, update: Task | DerivativeUpdate | ProductUpdate, task_id: str | None = None) -> None:
-        """A step of a wait."""
-        if isinstance(update, Task):
-            self.task(update)
-        elif isinstance(update, DerivativeUpdate):
-            of = task_id or next((one.task_id for one in update.derivatives), None)
-            self.tell("update", task_id=of, **self.step(update), complete=update.complete)
 
     def step(self, update: DerivativeUpdate) -> dict[str, Any]:
         return {
@@ -152,9 +144,17 @@ class JsonOutput(Output):
 
 
 class _JsonFollowing:
-    def __init__(self, output: JsonOutput) -> None:
-        self.updated = output.updated
+    def __init__(self, output: JsonOutput, task_id: str) -> None:
+        self._output = output
+        self._task_id = task_id
         self.told = output.file
+
+    def updated(self, update: Task | DerivativeUpdate) -> None:
+        if isinstance(update, Task):
+            self._output.task(update)
+        else:
+            step = self._output.step(update)
+            self._output.tell("update", task_id=self._task_id, **step, complete=update.complete)
 
 
 class _JsonBatching:

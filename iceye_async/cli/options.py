@@ -172,6 +172,15 @@ def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comple
     return [CompletionItem(incomplete, type="file")]
 
 
+def file(
+    *names: str, text: str, read: Callable[[str], str] = word, required: bool = False, multiple: bool = False
+) -> Callable[[F], F]:
+    """An option for the name of a file."""
+    return click.option(
+        *names, type=read, required=required, multiple=multiple, shell_complete=files, metavar="FILE", help=text
+    )
+
+
 def folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The shell completes names of folders."""
     return [CompletionItem(incomplete, type="dir")]

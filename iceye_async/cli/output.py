@@ -23,7 +23,7 @@ from ..display import bars
 from ..display.text import harmless
 from ..errors import IceyeError
 from ..events import DownloadEvent, Event
-from ..models import Derivative, DerivativeUpdate, Product, ProductUpdate, Task
+from ..models import Derivative, DerivativeUpdate, Product, Task
 from . import facts
 from .exits import Exit
 from .words import PROGRAM, told
@@ -43,7 +43,7 @@ _LABEL = 22
 class Following(Protocol):
     """Is told of a wait, and of the downloads beside it."""
 
-    def updated(self, update: Task | DerivativeUpdate | ProductUpdate) -> None: ...
+    def updated(self, update: Task | DerivativeUpdate) -> None: ...
 
     def told(self, event: DownloadEvent) -> None: ...
 
@@ -317,7 +317,7 @@ class _Linked:
         self._shown = shown
         self._fresh = fresh
 
-    def updated(self, update: Task | DerivativeUpdate | ProductUpdate) -> None:
+    def updated(self, update: Task | DerivativeUpdate) -> None:
         self._shown.updated(update)
         if isinstance(update, DerivativeUpdate):
             self._fresh(update.fresh)

@@ -12,8 +12,7 @@ from ..models import Task
 from ..protocol.ordering import TaskRequest
 from ..protocol.waiting import PollPolicy
 from . import options
-from .exits import Exit
-from .facts import moment
+from .facts import chosen, moment
 from .output import Output
 from .running import answers, call, confirm, connect
 from .words import command
@@ -111,27 +110,12 @@ def _told(order: TaskRequest | Task) -> str:
     lat, lon = order.point_of_interest
     opens, closes = order.acquisition_window
     wanted = ", ".join(chain(order.product_types or (), order.derivative_product_types or ()))
+    more = [("reference", order.reference), *chosen(order)]
     return (
         f"{order.imaging_mode} of {lat:g}, {lon:g} (latitude, longitude), {moment(opens)} to {moment(closes)}, "
-        f"under contract {order.contract_id}{f', with {wanted}' if wanted else ''}{_chosen(order)}"
+        f"under contract {order.contract_id}{f', with {wanted}' if wanted else ''}"
+        f"{''.join(f', {name} {value}' for name, value in more if value is not None)}"
     )
-
-
-def _chosen(order: TaskRequest | Task) -> str:
-    """What else was asked for."""
-    angle = order.incidence_angle
-    chosen = {
-        "exclusivity": order.exclusivity,
-        "priority": order.priority,
-        "sla": order.sla,
-        "eula": order.eula,
-        "look side": order.look_side,
-        "pass": order.pass_direction,
-        "incidence": None if angle is None else f"{angle[0]:g} to {angle[1]:g} degrees",
-        "duration": None if order.imaging_duration is None else f"{order.imaging_duration} s",
-        "reference": order.reference,
-    }
-    return "".join(f", {name} {value}" for name, value in chosen.items() if value is not None)
 
 
 async def _price(client: Client, order: TaskRequest) -> str:
@@ -173,14 +157,13 @@ async def cancel_task(out: Output, task_id: str, yes: bool) -> None:
 @answers
 async def watch_task(
     out: Output, task_id: str, until: tuple[str, ...], timeout: float | None, every: float | None
-) -> Exit | None:
+) -> None:
     """Wait until a task is in a status, and tell each change."""
     async with connect() as client:
         wait = client.await_task(task_id, until or None, poll=policy(timeout, every))
         with out.following(wait, client.clock) as shown:
             async for task in wait:
                 shown.updated(task)
-    return None
 
 
 def policy(timeout: float | None, every: float | None) -> PollPolicy:

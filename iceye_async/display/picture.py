@@ -19,12 +19,11 @@ from rich.text import Text
 from ..events import Failed, Finished, Interrupted
 from .account import Account, Row, name, reason
 from .pens import FAINT, Pens
+from .sheet import GAP, NARROW, WIDE
 from .text import duration, size
 
-_AMOUNT, _RATE, _LEFT, _GAP = 13, 8, 11, 2
-"""Columns: `9.9 of 999 MB`, `9.9 MB/s`, `23 h 59 min`, and what is between them."""
-_WIDE, _NARROW = 64, 36
-"""Columns from which a row is one line with everything, and two lines with everything."""
+_AMOUNT, _RATE, _LEFT = 13, 8, 11
+"""Columns: `9.9 of 999 MB`, `9.9 MB/s`, `23 h 59 min`."""
 _LEAST_BAR, _LONGEST_BAR = 6, 40
 
 
@@ -46,10 +45,10 @@ class Picture:
         if not account.anything:
             yield pens.bar(None, min(_LONGEST_BAR, width), "green", now)
             return
-        label = files(account, short=width < _NARROW)
+        label = files(account, short=width < NARROW)
         rows = list(account.under_way.values())
         # Below them come the count of those that have no room, the whole, and the line where the cursor is.
-        each = 1 if width >= _WIDE else 2
+        each = 1 if width >= WIDE else 2
         room = max(0, (height - 2 - each) // each)
         shown, more = rows[:room], len(rows) - room
         # It never shrinks, so that the bars stay where they are when a file with a long name is whole.
@@ -72,31 +71,31 @@ class _Page(NamedTuple):
     least: int
 
     def row(self, row: Row, share: float | None, colour: str, style: str = "") -> Iterator[Text]:
-        if self.width < _NARROW:
+        if self.width < NARROW:
             yield Text(self.pens.cell(row.name, self.width), style)
             yield self._little(row, share, colour)
             return
         figures = self._figures(row)
-        beside = cell_len(figures.plain) + _GAP if self.width >= _WIDE else 0
-        room = self.width - beside - _GAP
+        beside = cell_len(figures.plain) + GAP if self.width >= WIDE else 0
+        room = self.width - beside - GAP
         named = min(self.longest, max(self.least, room * 3 // 5), room - _LEAST_BAR)
         bar = self.pens.bar(share, min(_LONGEST_BAR, room - named), colour, self.now)
-        first = Text.assemble((self.pens.cell(row.name, named), style), " " * _GAP, bar)
-        if self.width >= _WIDE:
-            yield Text.assemble(first, " " * _GAP, figures)
+        first = Text.assemble((self.pens.cell(row.name, named), style), " " * GAP, bar)
+        if self.width >= WIDE:
+            yield Text.assemble(first, " " * GAP, figures)
             return
         yield first
         # Dim, so that the names stand out.
         yield Text(" " * (self.width - cell_len(figures.plain)), FAINT).append_text(figures)
 
     def _figures(self, row: Row) -> Text:
-        cell, gap = self.pens.cell, " " * _GAP
+        cell, gap = self.pens.cell, " " * GAP
         text = Text(cell(row.pace.amount, _AMOUNT, right=True) + gap)
         if row.resumes is not None:
-            return text.append(cell(goes_on(row.resumes - self.now), _RATE + _GAP + _LEFT, right=True), "yellow")
+            return text.append(cell(goes_on(row.resumes - self.now), _RATE + GAP + _LEFT, right=True), "yellow")
         if row.pace.share == 1.0:
             # It is looked over and gets its name: no more bytes come.
-            return text.append(" " * (_RATE + _GAP + _LEFT))
+            return text.append(" " * (_RATE + GAP + _LEFT))
         left = row.pace.left(self.now)
         text.append(cell(f"{size(int(row.pace.rate(self.now)))}/s", _RATE, right=True) + gap)
         return text.append(cell("" if left is None else duration(math.ceil(left)), _LEFT, right=True))
@@ -143,7 +142,7 @@ def notice(event: Finished | Failed, options: ConsoleOptions) -> RenderableType:
         return lines
     mark, named = (f"{pens.whole} ", "green"), pens.written(name(event))
     most = options.max_width - len(mark[0])
-    tail = f"  {_whole(event)}" if most >= _NARROW else f"  {size(event.size)}"
+    tail = f"  {_whole(event)}" if most >= NARROW else f"  {size(event.size)}"
     shown = pens.cell(named, min(cell_len(named), max(0, most - len(tail))))
     text = Text.assemble(mark, shown, (tail, FAINT))
     text.no_wrap, text.overflow = True, "crop"

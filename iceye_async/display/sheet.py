@@ -10,7 +10,7 @@ from .pens import Pens
 
 GAP = 2
 """Columns between two things."""
-_WIDE, _NARROW, _WIDEST = 64, 36, 104
+WIDE, NARROW, _WIDEST = 64, 36, 104
 """Columns from which a thing has one line with everything, and two lines; more would only put apart what is one."""
 _LABEL = 16
 """Columns that a label has at most, beside others."""
@@ -30,12 +30,12 @@ class Sheet(NamedTuple):
 
     @property
     def is_wide(self) -> bool:
-        return self.width >= _WIDE
+        return self.width >= WIDE
 
     @property
     def is_narrow(self) -> bool:
         """Whether there is hardly room for one thing on a line."""
-        return self.width < _NARROW
+        return self.width < NARROW
 
     @property
     def indent(self) -> str:

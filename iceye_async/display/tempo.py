@@ -37,7 +37,7 @@ class Rate:
         # The second that goes on is counted as far as it has come; and what may leave at once in the beginning had a
         # second before that to come together in.
         since = now // 1 - _SPAN
-        span = min(now - self._first + 1.0, now - since)
+        span = now - self._first + 1.0 if since <= self._first else now - since
         return sum(count for second, count in self._counts if second >= since) / span
 
 

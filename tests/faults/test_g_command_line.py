@@ -325,6 +325,7 @@ def test_g02_what_cannot_be_cleaned_up_is_left_after_five_seconds(service, slow)
 
     assert told.code == 143
     assert "Traceback" not in told.err
+    assert goes_on(told.err)[:3] == ["derivatives", "watch", slow]
 
 
 def test_g02_ctrl_c_twice_ends_at_once(service, slow):

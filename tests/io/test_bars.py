@@ -100,8 +100,8 @@ def plain_environment(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     # No time passes, so that rates and pauses stay as they were told; and each event is drawn at once.
     monkeypatch.setattr(surfaces, "now", lambda: 100.0)
-    monkeypatch.setattr(surfaces, "REDRAW", 0.0)
-    monkeypatch.setattr(surfaces, "REDRAW_NOTEBOOK", 0.0)
+    for name in ("REDRAW", "REDRAW_CALM", "REDRAW_NOTEBOOK"):
+        monkeypatch.setattr(surfaces, name, 0.0)
 
 
 def terminal(width=80, height=24, encoding="utf-8", **options):

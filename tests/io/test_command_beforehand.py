@@ -1,5 +1,6 @@
 """What a command finds out before it begins, and what it says of how it ended: the parts that would hurt after days."""
 
+import asyncio
 import errno
 import io
 import signal
@@ -13,7 +14,8 @@ from iceye_async.cli import running
 from iceye_async.cli.app import app
 from iceye_async.cli.options import amount, duration
 from iceye_async.sandbox import Fault
-from tests.commands import Shell, Stage, let_go
+from iceye_async.session import Session
+from tests.commands import Shell, Stage, interrupt, let_go
 from tests.desk import AT_ONCE, NOBODY
 
 VESSELS = {"derivative_product_types": ["DC_VESSELS"]}
@@ -284,3 +286,61 @@ def test_what_names_a_secret_is_told_from_what_only_sounds_like_it(run: Shell, w
 
     assert told.code == code
     assert "abc" not in told.err
+
+
+def test_before_an_order_is_given_everything_that_was_chosen_is_shown(run: Shell) -> None:
+    stage = Stage({}, **AT_ONCE)
+    order = ["--mode", "SPOTLIGHT", "--point", "1,2", "--window", "2026-01-02/2026-01-03"]
+    chosen = ["--exclusivity", "PRIVATE", "--priority", "COMMERCIAL", "--look-side", "LEFT", "--incidence", "20,30"]
+
+    told = run.in_terminal("tasks", "create", *order, *chosen, "--reference", "ship-7", on=stage, keys="n\n")
+
+    shown = " ".join(told.out.split())
+    assert told.code == 1
+    for words in (
+        "exclusivity PRIVATE",
+        "priority COMMERCIAL",
+        "look side LEFT",
+        "20 to 30 degrees",
+        "reference ship-7",
+    ):
+        assert words in shown
+    assert ("POST", "/api/tasking/v2/tasks") not in stage.requests
+
+
+def test_an_update_says_whose_it_is_also_where_it_lists_nothing(run: Shell) -> None:
+    stage = Stage(VESSELS, **AT_ONCE, faults=[Fault(call="listTaskDerivatives", status=206, body='{"data": []}')])
+
+    told = run("derivatives", "watch", stage.id, "--json", "--every", "5", on=stage)
+
+    assert {update["task_id"] for update in told.of("update")} == {stage.id}
+    assert not told.of("update")[0]["fresh"]
+
+
+def test_a_status_tells_how_many_tasks_it_does_not_show(run: Shell) -> None:
+    stage = Stage({}, **AT_ONCE)
+    run("batch", "run", "--journal", "n.db", *[f"unknown-{number}" for number in range(45)], on=stage)
+
+    shown = run.in_terminal("batch", "status", "n.db", on=stage).out
+    piped = run("batch", "status", "n.db", on=stage).lines
+
+    assert "and 5 more" in shown
+    assert len(piped) == 45
+
+
+def test_requests_that_a_stopped_batch_leaves_behind_are_no_failures(
+    run: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    monkeypatch.setattr(Session, "close", lambda self, close=Session.close: closed.append(at_work()) or close(self))
+
+    def at_work() -> list[str]:
+        names = [task.get_name() for task in asyncio.all_tasks() if not task.done()]
+        return [name for name in names if name == "iceye-async-batch"]
+
+    stage = Stage(VESSELS, **AT_ONCE, told=lambda method, path: interrupt() if "derivatives" in path else None)
+    told = run("batch", "run", "--journal", "n.db", stage.id, on=stage)
+
+    assert told.code == 130
+    assert closed
+    assert not any(closed)

@@ -41,7 +41,7 @@ from iceye_async.models import DerivativeAsset
 from iceye_async.protocol.waiting import Goal, Standing
 from iceye_async.sandbox import Sandbox
 from tests.desk import ordered
-from tests.io.test_bars import Cell, assert_restored, cell, screen, terminal, uncoloured, written  # noqa: F401
+from tests.io.test_bars import Cell, assert_restored, cell, plain_environment, screen, terminal, uncoloured, written  # noqa: F401 - the environment is a fixture of all tests here
 
 TASK = "69be1c84-7a0e-4a54-9d0f-0b6a2f6fd0aa"
 TYPES = ("DC_VESSELS", "DC_AIRCRAFT", "DC_VEHICLES")
@@ -65,17 +65,6 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch):
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    # No time passes, and each event is drawn at once.
-    monkeypatch.setattr(surfaces, "now", lambda: 100.0)
-    for name in ("REDRAW", "REDRAW_CALM", "REDRAW_NOTEBOOK"):
-        monkeypatch.setattr(surfaces, name, 0.0)
 
 
 class Wait:
@@ -1217,6 +1206,41 @@ def test_a_batch_of_weeks_keeps_few_points():
     assert len(trend._points) <= 64
     assert len(rate._counts) <= 11
     assert trend.left(60, 20 * DAY) == pytest.approx(HOUR, rel=0.01)
+
+
+def test_what_may_leave_at_once_in_the_beginning_does_not_look_like_a_broken_limit():
+    """Ten requests a second, and a burst of ten at the start."""
+    rate = Rate()
+    for number in range(10):
+        rate.count(100.0 + number * 1e-3)
+    shown = []
+    for number in range(300):
+        now = 100.1 + number / 10
+        rate.count(now)
+        shown.append(rate.at(now))
+
+    assert max(shown) < 10.5
+    assert shown[-1] == pytest.approx(10.0, rel=0.05)
+
+
+@pytest.mark.parametrize(("status", "shown"), [("ACTIVE", False), ("FULFILLED", True), ("DONE", True)])
+def test_a_status_that_was_seen_before_there_was_anything_is_not_the_last_word(status, shown):
+    """A wait for derivatives asks for the task before it is imaged, and never again."""
+    everything = update(*(derivative(kind) for kind in TYPES), complete=True)
+
+    kept = kept_after({"status": status}, everything)
+
+    assert (status in kept[0]) is shown
+    assert kept[-1].startswith("complete")
+
+
+def test_what_is_wrong_begins_with_the_reason_and_not_with_the_request():
+    error = ServerError("GET /api/tasking/v2/tasks/t1/derivatives: 503: it is down; try again later")
+
+    told = kept_after({"setbacks": 1, "error": error}, console=log_file())
+
+    assert any("a look failed: 503: it is down" in line for line in told)
+    assert not any("GET" in line for line in told)
 
 
 # --- a batch in a log --------------------------------------------------------------------------------------------
