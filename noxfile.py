@@ -12,6 +12,8 @@ nox.options.sessions = ["lint", "typing", "tests", "lowest", "package"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
+EVERYTHING = ".[cli,cloud,geo,notebook,otel,stac]"
+"""The package with all its extras."""
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -31,7 +33,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """mypy, strict, on the package and on a program that uses it."""
-    session.install("-e", ".[cli,cloud,otel]", *group("typing"))
+    session.install("-e", EVERYTHING, *group("typing"))
     session.run("mypy")
     session.run("mypy", "tests/typing/api.py", "noxfile.py", "benchmarks", "docs/pictures.py")
 
@@ -39,7 +41,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, on the wheel as a user would install it; the pure core is covered to the last branch."""
-    session.install(".[cli,cloud,otel]", *group("test"))
+    session.install(EVERYTHING, *group("test"))
     if not session.posargs:
         # By its own tests alone, and not by chance: these need no event loop.
         session.run("pytest", "tests/protocol", "--numprocesses=2", "--cov", "--cov-report=term")
@@ -50,7 +52,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The tests again, with the oldest versions that the project says it works with."""
-    session.install(".[cli,cloud,otel]", *group("test"))
+    session.install(EVERYTHING, *group("test"))
     session.install(
         *[requirement.replace(">=", "==").partition(",")[0] for requirement in PROJECT["project"]["dependencies"]]
     )
@@ -84,7 +86,7 @@ def pictures(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """A million mutated bodies for the decoder, of which the tests take a sample."""
-    session.install(".[cli,cloud,otel]", *group("test"))
+    session.install(EVERYTHING, *group("test"))
     bodies = {"ICEYE_FUZZ_BODIES": "1000000"}
     session.run(
         "pytest", "tests/faults/test_fuzz.py", "--numprocesses=2", "--timeout=3600", *session.posargs, env=bodies
@@ -94,7 +96,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def conform(session: nox.Session) -> None:
     """Ten thousand requests made from the sandbox's OpenAPI document, and as many odd ones; the tests take a sample."""
-    session.install(".[cli,cloud,otel]", *group("test"))
+    session.install(EVERYTHING, *group("test"))
     counts = {
         "ICEYE_CONFORM_REQUESTS": "10000",
         "ICEYE_SANDBOX_ODD": "10000",
@@ -108,7 +110,7 @@ def conform(session: nox.Session) -> None:
 @nox.session
 def torture(session: nox.Session) -> None:
     """A thousand disturbed downloads, kills of 300 downloads and 300 batches, whole crowds: the tests take a part."""
-    session.install(".[cli,cloud,otel]", *group("test"))
+    session.install(EVERYTHING, *group("test"))
     counts = {
         "ICEYE_TORTURE_DOWNLOADS": "1000",
         "ICEYE_TORTURE_KILLS": "300",
@@ -122,7 +124,7 @@ def torture(session: nox.Session) -> None:
 @nox.session
 def simulate(session: nox.Session) -> None:
     """Ten thousand batches in virtual time, and two of many tasks and days, of which the tests take a sample."""
-    session.install(".[cli,cloud,otel]", *group("test"))
+    session.install(EVERYTHING, *group("test"))
     counts = {"ICEYE_SIMULATION_RUNS": "10000", "ICEYE_SIMULATION_WHOLE": "1"}
     session.run("pytest", "tests/simulation", "--numprocesses=2", "-q", *session.posargs, env=counts)
 

@@ -1,5 +1,6 @@
 """Await ICEYE satellite tasks, products and detections: an async Python SDK for the Tasking API v2."""
 
+from . import geo, notebook
 from ._version import __version__
 from .auth import ClientCredentials, Token, TokenSource
 from .batch import BatchEvent, BatchOutcome, BatchReport
@@ -118,4 +119,6 @@ __all__ = [
     "Unauthorized",
     "UsageError",
     "__version__",
+    "geo",
+    "notebook",
 ]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import aiohttp
 from yarl import URL
 
+from . import pulse
 from ._version import __version__
 from .auth import Bearer, ClientCredentials, FixedToken, Token, TokenSource, check_url, checked, is_loopback
 from .clock import AsyncioClock, Clock
@@ -151,6 +152,7 @@ class Session:
             self.check()
             self._loop = asyncio.get_running_loop()
             self._http = new_session(self._trace_configs()) if self._borrowed is None else self._borrowed
+            pulse.begin(self)
         return self._http
 
     def open_links(self, host: str | None) -> aiohttp.ClientSession:

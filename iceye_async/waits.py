@@ -10,6 +10,7 @@ from abc import abstractmethod
 from typing import ClassVar, TypeVar
 
 from . import looks
+from .display.livecard import Lasting
 from .errors import ApiError, BadRequest, DecodeError, Forbidden, IceyeError, TransportError
 from .models import DerivativeSet, DerivativeUpdate, Product, ProductUpdate, Task
 from .pending import Pending
@@ -40,10 +41,11 @@ U = TypeVar("U", bound=Update, covariant=True)
 _NOTHING: frozenset[str] = frozenset()
 
 
-class Waiting(Pending[R, U]):
+class Waiting(Pending[R, U], Lasting):
     """A wait for something of one task."""
 
     __slots__ = (
+        "__weakref__",
         "_book",
         "_end",
         "_noted",
@@ -95,6 +97,18 @@ class Waiting(Pending[R, U]):
             # Outside of its event loop there is no time.
             now = self._state.due
         return standing(self._state, now)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has come to its end: with all that was waited for, or with an error that no look will mend."""
+        return self._end is not None
+
+    def _repr_html_(self) -> str:
+        from .display import waitcard
+
+        if self._end is None:
+            return waitcard.waiting(self, "under way" if self._busy else "idle")
+        return waitcard.waiting(self, "complete" if isinstance(self._end, StopAsyncIteration) else str(self._end))
 
     def _first_look(self) -> Request:
         """What is asked first, and over and over. Raises `UsageError` where it could never be asked."""

@@ -293,7 +293,7 @@ class _Opening:
 _DRAW, _DRAWINGS = rasters.scene, dict[str, Any]()
 
 
-def _drawn(seed: str, targets: Sequence[tuple[int, int]]) -> Any:
+def _drawn(seed: str, targets: Iterable[Any]) -> Any:
     """A picture; those of tasks that have the same id each time are drawn once."""
     if seed not in _DRAWINGS:
         _DRAWINGS[seed] = _DRAW(seed, targets)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..auth import ClientCredentials
+from ..display.livecard import Lasting
 from ..errors import StateError, UsageError
 from ..pending import Pending
 from ..protocol import requests
@@ -22,7 +23,7 @@ _SHOWN = 5
 """Rows that are named where ids are refused."""
 
 
-class Batch(Pending[BatchReport, BatchEvent]):
+class Batch(Pending[BatchReport, BatchEvent], Lasting):
     """Many tasks at once; see `Client.await_batch`."""
 
     def __init__(
@@ -48,7 +49,19 @@ class Batch(Pending[BatchReport, BatchEvent]):
         super().__init__()
 
     def __repr__(self) -> str:
-        return f"<batch: {'nothing asked yet' if self._work is None else self._work}>"
+        if self._work is not None:
+            return f"<batch: {self._work}>"
+        if self._report is None:
+            return "<batch: nothing asked yet>"
+        return f"<batch, {'stopped' if self._end is None else 'over'}: {self._report!r}>"
+
+    def _repr_html_(self) -> str:
+        return self.latest._repr_html_()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has come to its end, good or bad."""
+        return self._end is not None
 
     @property
     def latest(self) -> BatchReport:

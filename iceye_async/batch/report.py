@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 from attrs import frozen
 
+from ..display import markup
 from ..display.text import duration, harmless
 from ..errors import DiskFull, IceyeError, MissingExtra, UsageError
 from .rows import Setup, error_from
@@ -40,6 +41,13 @@ _COLUMNS = (
     "error",
     "message",
 )
+_HEAD = ("task", "outcome", "derivatives", "files", "took", "requests", "what")
+_NUMBERS = ("derivatives", "files", "took", "requests")
+_SIGNS = {
+    "completed": ("✓", markup.GREEN),
+    "failed": ("✗", markup.RED),
+    "waiting": ("○", markup.AMBER),
+}
 _LONGEST = 48
 _LONGEST_WORDS = 70
 
@@ -156,6 +164,18 @@ class BatchReport:
         shown = [task for outcome in ("failed", None, "completed") for task in self._first(outcome)][:_SHOWN]
         lines = [head, *_table([_cells(task) for task in shown])] if shown else [head]
         return "\n".join([*lines, f"... and {total - len(shown):,} more"] if total > len(shown) else lines)
+
+    def _repr_html_(self) -> str:
+        try:
+            counts, requests = self._counts(), self.requests
+            shown = [_card_row(task) for outcome in ("failed", None, "completed") for task in self._first(outcome)]
+        except IceyeError:
+            return markup.card(markup.said(repr(self)))
+        total = sum(counts.values())
+        told = " &nbsp; ".join(markup.mark(*_SIGNS[word], f"{count:,} {word}") for word, count in counts.items())
+        title = f"<b>{total:,} task{'' if total == 1 else 's'}</b> &nbsp;{told}"
+        asked = markup.faint(f"{requests:,} requests")
+        return markup.card(f"{title} &nbsp;{asked}", markup.table(_HEAD, shown, total=total, right=_NUMBERS))
 
     def _counts(self) -> dict[str, int]:
         found: dict[str | None, int] = {}
@@ -395,15 +415,20 @@ def _cells(task: _Task) -> tuple[str, ...]:
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    head = ("task", "outcome", "derivatives", "files", "took", "requests", "what")
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    widths = [max(len(row[column]) for row in [_HEAD, *rows]) for column in range(len(_HEAD))]
     return [
         "  ".join(
-            cell.rjust(width) if 2 <= column <= 5 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(_HEAD, row, widths, strict=True)
         ).rstrip()
-        for row in [head, *rows]
+        for row in [_HEAD, *rows]
     ]
+
+
+def _card_row(task: _Task) -> list[str]:
+    """The same as HTML."""
+    task_id, outcome, *told = _cells(task)
+    return [markup.code(task_id), markup.mark(*_SIGNS[outcome], outcome), *map(markup.said, told)]
 
 
 def _short(text: str, longest: int) -> str:

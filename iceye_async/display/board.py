@@ -24,6 +24,11 @@ class Board(ABC):
     def picture(self) -> "RenderableType":
         """Drawn anew each time, as things are then."""
 
+    @property
+    def markup(self) -> str | None:
+        """The picture as HTML, for a notebook; None where it is shown there as it is in a terminal."""
+        return None
+
     @abstractmethod
     def told(self, event: Any, now: float) -> None:
         """`now` is the moment at which it was told."""

@@ -17,12 +17,16 @@ from typing import IO, Any, Self
 from weakref import WeakSet
 
 import rich
+from rich.color import parse_rgb_hex
 from rich.console import Console, Group, RenderableType
 from rich.errors import LiveError
 from rich.live import Live
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from .board import Board
+from .cell import Output
+from .markup import AMBER, BLUE, GREEN, RED
 from .pens import Pens
 
 log = logging.getLogger("iceye_async")
@@ -41,6 +45,10 @@ _PAGE = (
     '<pre style="white-space:pre;overflow-x:auto;line-height:normal;'
     "font-family:Menlo,'DejaVu Sans Mono',consolas,'Courier New',monospace\">{code}</pre>"
 )
+_GREY, _CYAN = (128, 128, 128), (30, 150, 165)
+_COLOURS = [_GREY, *map(parse_rgb_hex, (colour[1:] for colour in (RED, GREEN, AMBER, BLUE))), _GREY, _CYAN, _GREY]
+_THEME = TerminalTheme((255, 255, 255), (0, 0, 0), _COLOURS, _COLOURS)
+"""Colours that can be read in a light page and in a dark one; those of a terminal are too dark for the latter."""
 _taken: "WeakSet[Console]" = WeakSet()
 """The consoles that have a picture at this moment: two displays that move one cursor would garble each other."""
 
@@ -260,28 +268,23 @@ class Notebook(Drawn):
     def __init__(self, board: Board, console: Console) -> None:
         super().__init__(board, console)
         self._above: list[RenderableType] = []
-        self._output: Any = None
+        self._output = Output()
         self._begin()
 
     def _every(self) -> float:
         return REDRAW_NOTEBOOK
 
     def _redraw(self) -> None:
-        from IPython.display import display  # type: ignore[import-not-found,unused-ignore]  # every notebook has it
-
-        if self._output is None:
-            self._output = display(self._bundle(self._board.picture), raw=True, display_id=True)
-        else:
-            self._output.update(self._bundle(*self._above, self._board.picture), raw=True)
+        self._output.draw(self._bundle(*self._above, self._board.picture, markup=self._board.markup))
 
     def _note(self, notices: Iterable[RenderableType]) -> None:
         self._above += notices
 
     def _end(self, error: BaseException | None) -> None:
         self._note(self._board.end(error))
-        self._output.update(self._bundle(*self._above), raw=True)
+        self._output.draw(self._bundle(*self._above, markup=self._board.markup))
 
-    def _bundle(self, *drawn: RenderableType) -> dict[str, str]:
+    def _bundle(self, *drawn: RenderableType, markup: str | None) -> dict[str, str]:
         width, height = self._console.size
         page = Console(
             file=io.StringIO(),
@@ -293,7 +296,9 @@ class Notebook(Drawn):
             no_color=self._console.no_color,
         )
         page.print(Group(*drawn))
-        coloured = page.export_html(inline_styles=True, code_format=_PAGE, clear=False)
+        if markup is not None:
+            return {"text/html": markup, "text/plain": page.export_text()}
+        coloured = page.export_html(theme=_THEME, inline_styles=True, code_format=_PAGE, clear=False)
         text = page.export_text()
         # What rich exports has its colours in any case.
         return {"text/html": _PAGE.format(code=escape(text)) if page.no_color else coloured, "text/plain": text}

@@ -16,6 +16,7 @@ from ..protocol.waiting import Goal, Standing, Update
 from .board import Board, outcome, surfaces
 from .shelf import Shelf, counted
 from .text import duration, harmless, in_words
+from .waitcard import waiting
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -164,6 +165,10 @@ class WaitBoard(Board):
     def picture(self) -> "RenderableType":
         self.look()
         return self._picture
+
+    @property
+    def markup(self) -> str:
+        return waiting(self._wait, self.over or "under way", shelf=self.shelf, elapsed=self.elapsed)
 
     def told(self, event: Any, now: float) -> None:
         if isinstance(event, Task | ProductUpdate | DerivativeUpdate):

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import DownloadError, IceyeError, IntegrityError, LinkExpired, StateError, UsageError
 from ..events import DownloadEvent, Failed, Finished, Interrupted, Progressed, Started
+from ..holdings import Record
 from ..protocol import linkreplies, replies
 from ..protocol.contents import HEAD, is_error_page
 from ..protocol.linkreplies import Object
@@ -20,7 +21,7 @@ from ..protocol.links import disposition, refusal
 from ..protocol.retrying import PATIENCE, RetryPolicy
 from .crew import Crew, Stopped
 from .http import Answer, Links, Surplus
-from .manifest import Record, disk_error
+from .manifest import disk_error
 from .meters import Meter, Tally
 from .plan import Wish
 from .renewal import Renewals

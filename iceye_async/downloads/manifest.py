@@ -1,63 +1,36 @@
-"""What a folder knows of its files: by name, which asset it is, with size, ETag and SHA-256; never a link.
-
-A name is trusted because it stands here, not because a file has it.
-"""
+"""The manifest of a folder, as downloads keep it: which asset each file is, with size, ETag and SHA-256."""
 
 import contextlib
 import errno
 import hashlib
 import json
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from attrs import asdict, field, frozen
-from attrs.validators import instance_of, optional
+from attrs import asdict, evolve
 
 from ..errors import DiskFull, DownloadError
+from ..holdings import NAME, Holdings, Record
 from .plan import Wish
 from .system import CREATE, lock, unlock
 
-NAME = ".iceye-async.json"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 PIECE = 2**20
 
 
-@frozen
-class Record:
-    """What is known of one file.
-
-    A change of it is noticed by `modified`: its time in nanoseconds, or what an object store calls the version.
-    `verified` is false where nobody had told its size.
-    """
-
-    task: str = field(validator=instance_of(str))
-    item: str = field(validator=instance_of(str))
-    asset: str = field(validator=instance_of(str))
-    size: int = field(validator=instance_of(int))
-    etag: str | None = field(validator=optional(instance_of(str)))
-    sha256: str = field(validator=instance_of(str))
-    modified: int | str | None = field(default=None, validator=optional(instance_of((int, str))))
-    verified: bool = field(default=True, validator=instance_of(bool), kw_only=True)
-
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        return (self.task, self.item, self.asset)
-
-
 class Manifest:
-    """The records of a folder. Everything here blocks."""
+    """The records of a folder, to be read and written. Everything here blocks."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._seen: tuple[tuple[int, int, int] | None, Mapping[str, Record]] = (None, {})
+        self._holdings = Holdings(folder)
 
     def name_for(self, wish: Wish, wanted: str) -> str:
         """The name that this asset has or gets: the wanted one, unless it is another asset's on any file system."""
-        return self._name(self._read(), wish, wanted)
+        return self._name(self._holdings.records(), wish, wanted)
 
     def _name(self, records: Mapping[str, Record], wish: Wish, wanted: str) -> str:
         known = next((name for name, record in records.items() if record.identity == wish.identity), None)
@@ -75,7 +48,7 @@ class Manifest:
         path = self.folder / name
         if not os.path.lexists(path):
             return None
-        record = self._read().get(name)
+        record = self._holdings.records().get(name)
         if record is not None and record.identity == wish.identity and path.is_file() and not path.is_symlink():
             found = path.stat()
             if found.st_size < record.size:
@@ -92,37 +65,14 @@ class Manifest:
 
     def note(self, wish: Wish, wanted: str, record: Record, path: Path) -> str:
         """Record that what is now in the file at `path` has, or is about to have, the name that this gives."""
-        record = Record(**{**asdict(record), "modified": path.stat().st_mtime_ns})
+        record = evolve(record, modified=path.stat().st_mtime_ns)
         with self._lock, _locked(self.folder / f"{NAME}.lock"):
-            before = self._read()
+            before = self._holdings.records()
             name = self._name(before, wish, wanted)
             records = {**before, name: record}
             document = {"version": 1, "files": {key: asdict(value) for key, value in sorted(records.items())}}
             write_whole(self.folder / NAME, json.dumps(document, indent=1).encode(), durable=True)
             return name
-
-    def _read(self) -> Mapping[str, Record]:
-        """The records. A manifest that cannot be read is an error: nothing is trusted or replaced because of it."""
-        path = self.folder / NAME
-        try:
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):
-                raise TypeError  # noqa: TRY301 - a pipe would never end
-            seen = (found.st_ino, found.st_size, found.st_mtime_ns)
-            before, records = self._seen
-            if seen == before:
-                return records
-            document = json.loads(path.read_bytes())
-            if document["version"] == 1:
-                records = {str(name): Record(**facts) for name, facts in document["files"].items()}
-                self._seen = (seen, records)
-                return records
-            reason = "is of a newer version of this package"
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            reason = f"cannot be read ({type(error).__name__})"
-        raise DownloadError(f"{path} {reason}; move it away, or use another folder", path=path)
 
 
 def prepare(folder: Path) -> None:

@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 from ..errors import DiskFull, DownloadError, InProgress
+from ..holdings import Record
 from ..protocol.linkreplies import Object
 from ..protocol.ranges import Spans, added, are_spans, gaps, held
 from .crew import Crew
-from .manifest import PIECE, Manifest, Record, in_the_way, prepare, write_whole
+from .manifest import PIECE, Manifest, in_the_way, prepare, write_whole
 from .plan import Wish
 from .system import CREATE, RENAMES_OPEN, boot, flush, flush_folder, lock, read_at, unlock, write_at
 
@@ -272,7 +273,9 @@ class PartFile:
         # Another asset that the host calls the same may have come first, now or while this is noted.
         self._call_it(self._manifest.name_for(self._wish, self.path.name))
         self._check_way()
-        record = Record(*self._wish.identity, self.received, self.object.etag, sha256, verified=verified)
+        record = Record(
+            *self._wish.identity, self.received, self.object.etag, sha256, verified=verified, kind=self._wish.kind
+        )
         # The record first: a name without a record would be taken for somebody else's file, were this the last line.
         self._call_it(self._manifest.note(self._wish, self.path.name, record, self._part))
         flush_folder(self._folder)

@@ -4,7 +4,6 @@ Source: the API pages "Task products" and "Task derivatives". A product's links 
 named after item id and asset key; a detection file has a readable name that may be the same for every task.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
@@ -13,24 +12,12 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 
 from ..errors import UsageError
+from ..holdings import Identity, asset_name, distinct, name_apart
 from ..models import Derivative, DerivativeSet, DerivativeUpdate, Product
-from ..protocol.links import file_name, mask, object_of, safe_name
+from ..protocol.links import file_name, mask, mask_text, object_of, safe_name
 
 Item: TypeAlias = Product | Derivative
 Downloadable: TypeAlias = Item | DerivativeSet | DerivativeUpdate | Iterable["Downloadable"] | str
-
-_SUFFIXES = {
-    "image/tiff": ".tif",
-    "application/x-geotiff": ".tif",
-    "image/png": ".png",
-    "application/xml": ".xml",
-    "application/json": ".json",
-    "application/geo+json": ".json",
-    "application/vnd.google-earth.kml+xml": ".kml",
-    "application/vnd.google-earth.kmz": ".kmz",
-    "application/x-nitf": ".nitf",
-    "video/mp4": ".mp4",
-}
 
 
 @frozen(kw_only=True)
@@ -47,6 +34,8 @@ class Wish:
     """When the link was given, in seconds since the epoch."""
     type: str | None = None
     roles: tuple[str, ...] = ()
+    kind: str | None = None
+    """The type of the product or derivative."""
 
     @property
     def asset(self) -> str:
@@ -63,9 +52,7 @@ class Wish:
 
     def name_apart(self, wanted: str) -> str:
         """The name where the wanted one is another asset's."""
-        digest = hashlib.sha256("\0".join(self.identity).encode("utf-8", "surrogatepass")).hexdigest()[:10]
-        path = PurePosixPath(wanted)
-        return f"{path.stem}-{digest}{path.suffix}"
+        return name_apart(wanted, self.identity)
 
     def answers_to(self, word: str) -> bool:
         """Whether the word is its key, one of its roles, or its media type (with parameters or without)."""
@@ -73,7 +60,7 @@ class Wish:
         return word == self.key or word in self.roles or word.lower() in {kind, kind.partition(";")[0].strip()} - {""}
 
     @property
-    def identity(self) -> tuple[str, str, str]:
+    def identity(self) -> Identity:
         return (self.task_id, self.item_id, self.key)
 
 
@@ -92,14 +79,8 @@ def items(thing: object) -> tuple[Item, ...]:
 def wishes(found: Iterable[Item]) -> tuple[Wish, ...]:
     """A wish for each asset, each asset once, no two with the same name on any file system."""
     unique = {wish.identity: wish for item in found for wish in _of(item)}
-    taken: set[str] = set()
-    named = []
-    for wish in unique.values():
-        if wish.name.casefold() in taken:
-            wish = evolve(wish, name=wish.name_apart(wish.name))
-        taken.add(wish.name.casefold())
-        named.append(wish)
-    return tuple(named)
+    names = distinct((wish.identity, wish.name) for wish in unique.values())
+    return tuple(evolve(wish, name=name) for wish, name in zip(unique.values(), names, strict=True))
 
 
 def chosen(all_wishes: tuple[Wish, ...], words: tuple[str, ...] | None) -> tuple[Wish, ...]:
@@ -116,17 +97,17 @@ def chosen(all_wishes: tuple[Wish, ...], words: tuple[str, ...] | None) -> tuple
 def _of(item: Item) -> Iterator[Wish]:
     if isinstance(item, Product):
         for key, asset in item.assets.items():
-            name = safe_name(f"{item.id}_{key}{_suffix(asset.type, key)}")
             yield Wish(
                 task_id=item.task_id,
                 item_id=item.id,
                 key=key,
                 href=asset.href,
-                name=name,
+                name=asset_name(item.id, key, asset.type),
                 of_product=True,
                 fetched=item.fetched,
                 type=asset.type,
                 roles=asset.roles,
+                kind=_kind(item.product_type),
             )
         return
     kinds: Counter[str] = Counter()
@@ -146,9 +127,10 @@ def _of(item: Item) -> Iterator[Wish]:
             of_product=False,
             fetched=item.fetched,
             type="application/geo+json" if kind == "geojson" else found.type,
+            kind=_kind(item.type),
         )
 
 
-def _suffix(media_type: str | None, key: str) -> str:
-    suffix = _SUFFIXES.get((media_type or "").partition(";")[0].strip().lower(), "")
-    return "" if key.endswith(suffix) else suffix
+def _kind(told: str | None) -> str | None:
+    """A type that the service made up must not bring a link into a manifest."""
+    return None if told is None else mask_text(str(told))

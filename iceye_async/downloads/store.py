@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from attrs import asdict, evolve
 
 from ..errors import DownloadError, IceyeError, MissingExtra
+from ..holdings import Record, recorded
 from ..protocol.linkreplies import Object
 from ..protocol.ranges import Spans
 from .crew import Crew, Stopped
-from .manifest import Record
 from .plan import Wish
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class StoredPart:
             return None
         try:
             document = json.loads(text)
-            return str(document.pop("name")), Record(**document)
+            return str(document.pop("name")), recorded(document)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             failure = f"{note} in the store cannot be read; move it away, or use another place"
         raise DownloadError(failure, path=self.path, asset=self._wish.asset)
@@ -178,7 +178,12 @@ class StoredPart:
     def publish(self, *, verified: bool) -> tuple[str, Record]:
         """Have the store show it."""
         record = Record(
-            *self._wish.identity, self.received, self.object.etag, self._digest.hexdigest(), verified=verified
+            *self._wish.identity,
+            self.received,
+            self.object.etag,
+            self._digest.hexdigest(),
+            verified=verified,
+            kind=self._wish.kind,
         )
         with _store_errors(self.path):
             # The record first: an object without a record would be taken for somebody else's. And once more, with what

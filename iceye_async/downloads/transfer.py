@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..holdings import Record
 from ..protocol.linkreplies import Object
 from ..protocol.ranges import Spans, added, gaps, held
 from .crew import Crew
 from .http import Answer
-from .manifest import Record
 
 PIECE = 2**20
 _LITTLE = 2**16

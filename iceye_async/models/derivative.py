@@ -36,6 +36,11 @@ class Derivative:
     fetched: float | None = field(default=None, eq=False, repr=False)
     """When it was given, in seconds since the epoch by the service's clock: its links live one hour from then."""
 
+    def _repr_html_(self) -> str:
+        from ..display import cards
+
+        return cards.derivative(self)
+
 
 @frozen(eq=False)
 class DerivativeSet(Collection[Derivative]):
@@ -89,6 +94,11 @@ class DerivativeSet(Collection[Derivative]):
         """The types all of whose entries have assets."""
         return self.listed - {entry.type for entry in self._entries if not entry.assets}
 
+    def _repr_html_(self) -> str:
+        from ..display import cards
+
+        return cards.derivatives(self)
+
 
 def _derivative_set(derivatives: tuple[Derivative, ...], final: bool) -> DerivativeSet:
     return DerivativeSet(derivatives, final=final)
@@ -118,3 +128,8 @@ class DerivativeUpdate(Collection[Derivative]):
 
     def __contains__(self, derivative: object) -> bool:
         return derivative in self.derivatives
+
+    def _repr_html_(self) -> str:
+        from ..display import cards
+
+        return cards.update(self)

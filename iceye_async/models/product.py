@@ -2,14 +2,19 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from ..protocol.links import mask
+from ..protocol.links import mask, mask_text, mask_within
 from . import assets as files
 from .enums import ProductType
 from .task import Interval
+
+if TYPE_CHECKING:
+    import os
+
+    import pystac
 
 
 @frozen(kw_only=True)
@@ -88,16 +93,36 @@ class Product:
         """The smallest picture, as PNG where there is one, else as a raster. None where no asset is one."""
         return files.picture(self, "thumbnail")
 
+    def _repr_html_(self) -> str:
+        from ..display import cards
+
+        return cards.product(self)
+
     @property
     def __geo_interface__(self) -> dict[str, Any]:
         """The footprint as a GeoJSON feature, without links."""
-        return {
+        feature = {
             "type": "Feature",
-            "id": self.id,
-            "bbox": self.bbox,
-            "geometry": self.geometry,
-            "properties": dict(self.document.get("properties") or {}),
+            "id": mask_text(self.id),
+            "geometry": mask_within(self.geometry),
+            "properties": mask_within(self.document.get("properties") or {}),
         }
+        return feature if self.bbox is None else {**feature, "bbox": self.bbox}
+
+    def to_pystac(self, folder: "str | os.PathLike[str] | None" = None) -> "pystac.Item":
+        """The product as a STAC item, without links (extra `stac`).
+
+        Without `folder` its assets are all that there are, each as `./<name>`: where `client.download()` puts it beside
+        an item, if the link host has no name of its own for it. With the `folder` of a download they are those that
+        are there as its manifest says, by their absolute paths.
+
+        The item is valid, of the version that pystac writes; what the document says beyond STAC stays. Raises
+        `MissingExtra` without pystac; `UsageError` where the product tells no time, or there is no such folder;
+        `DecodeError` for a footprint that is none, and `DownloadError` for a manifest that cannot be read.
+        """
+        from .stac import item
+
+        return item(self, folder)
 
 
 @frozen(kw_only=True)
@@ -125,3 +150,13 @@ class ProductUpdate(Collection[Product]):
 
     def __contains__(self, product: object) -> bool:
         return product in self.products
+
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        """The footprints of all products as a GeoJSON collection, without links."""
+        return {"type": "FeatureCollection", "features": [product.__geo_interface__ for product in self.products]}
+
+    def _repr_html_(self) -> str:
+        from ..display import cards
+
+        return cards.products(self)

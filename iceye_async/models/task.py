@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from attrs import field, frozen
 
+from ..protocol.links import mask_text, mask_within
 from .enums import DerivativeType, ImagingMode, ProductType, TaskStatus
 
 
@@ -28,6 +29,29 @@ class AngleRange(NamedTuple):
 
     min: float
     max: float
+
+
+_FACTS = (
+    "contract_id",
+    "status",
+    "imaging_mode",
+    "reference",
+    "created_at",
+    "updated_at",
+    "fulfilled_at",
+    "product_types",
+    "derivative_product_types",
+    "exclusivity",
+    "priority",
+    "sla",
+    "eula",
+    "incidence_angle",
+    "look_side",
+    "pass_direction",
+    "imaging_duration",
+    "products_available_in_seconds",
+)
+"""Of a task on a map. Where it is delivered to and who is told of it are no facts of a place."""
 
 
 @frozen(kw_only=True)
@@ -68,3 +92,30 @@ class Task:
     deliveries: tuple[Mapping[str, Any], ...] | None = field(default=None, hash=False)
     """As sent, each with `locations` and `status`. Not on the items of a list."""
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
+
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        """The point of interest as a GeoJSON feature, with what was ordered and the status; without links.
+
+        Times are text, in UTC; of the acquisition window `window_start` and `window_end`. What is None is left out.
+        """
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts |= {"window_start": self.acquisition_window.start, "window_end": self.acquisition_window.end}
+        return {
+            "type": "Feature",
+            "id": mask_text(self.id),
+            "geometry": {"type": "Point", "coordinates": [self.point_of_interest.lon, self.point_of_interest.lat]},
+            "properties": {name: _plain(fact) for name, fact in facts.items() if fact is not None},
+        }
+
+    def _repr_html_(self) -> str:
+        from ..display import cards
+
+        return cards.task(self)
+
+
+def _plain(fact: Any) -> Any:
+    """The fact as JSON has it."""
+    if isinstance(fact, datetime):
+        return fact.isoformat().replace("+00:00", "Z")
+    return mask_within(fact._asdict() if isinstance(fact, AngleRange) else fact)

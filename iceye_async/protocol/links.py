@@ -7,9 +7,10 @@ URLs"). A link is a secret for that hour, so it is never shown with its query.
 import hashlib
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from email.message import Message
 from email.utils import collapse_rfc2231_value
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 LIFE = 3600.0
@@ -52,6 +53,25 @@ def mask_text(text: str) -> str:
     """The text with every link in it masked, and what signs one wherever it stands."""
     text = re.sub(_WORD, _without_query, re.sub(_LINK, _masked, text))
     return re.sub(_SIGNED, r"\1=...", text)
+
+
+def mask_within(value: Any) -> Any:
+    """JSON as a copy in which every text is masked, that of keys too."""
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, str):
+        # Most texts hold neither, and then there is nothing to mask in them.
+        return mask_text(value) if "=" in value or "://" in value else str(value)
+    if isinstance(value, Mapping):
+        masked: dict[str, Any] = {}
+        for key, part in value.items():
+            shown = mask_within(key)
+            while shown in masked:
+                # Two links that differ in their queries alone.
+                shown += "_"
+            masked[shown] = mask_within(part)
+        return masked
+    return [mask_within(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def clean(text: str, longest: int = 300) -> str:

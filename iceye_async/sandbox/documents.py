@@ -25,6 +25,8 @@ SUPPORTED_MODES = frozenset(
     }
 )
 _DETECTED = {"DC_AIRCRAFT": ("aircraft", 4), "DC_VESSELS": ("vessel", 7), "DC_VEHICLES": ("vehicle", 5)}
+_DRAWN = {"DC_AIRCRAFT": (3, 3), "DC_VESSELS": (6, 2), "DC_VEHICLES": (2, 1)}
+"""Pixels on each side of what is detected, in the pictures."""
 _TOLD = (
     "reference",
     "exclusivity",
@@ -334,5 +336,8 @@ def file(key: str, picture: Picture, number: int) -> bytes:
             return b'{"illustrative": true}'
         case "sicd" | "sidd" | "slc" | "csi" | "vid" as what:
             return _BEGINNINGS[what] + b" and, but for this beginning, illustrative\n"
-    drawn = rasters.scene(seed, [(120 + 90 * n % 300, 80 + 57 * n % 380) for n in range(7)])
+    targets = [
+        (place, *_DRAWN[kind]) for kind, (_, count) in _DETECTED.items() for place in rasters.places(seed + kind, count)
+    ]
+    drawn = rasters.scene(seed, targets)
     return rasters.png(drawn) if key.endswith("-png") else rasters.geotiff(drawn, picture.bbox)

@@ -1,40 +1,63 @@
 """Small real files for the sandbox's links: a cloud-optimised GeoTIFF, a PNG quicklook, and GeoJSON detections.
 
-Everything is made from a seed by the standard library. The sea is noise and the ships are squares: the files are valid,
-what they show is not a radar image.
+Everything is made from a seed by the standard library. The ground is speckle, and what is detected on it are bright
+rectangles, where the detections say they are: the files are valid, what they show is not a radar image.
 """
 
 import json
+import math
 import random
 import struct
+import sys
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 Pixels: TypeAlias = "array[int]"
+Place: TypeAlias = tuple[float, float]
+"""Where something is in a picture: its parts of the way from west to east, and from south to north."""
 SIDE = 512
 _TILE = 256
+_TARGET = 60_000
+# Amplitudes of speckle have a Rayleigh distribution; this is the high byte of one, by where it stands among them.
+_SPECKLE = bytes(round(9 * math.sqrt(-2 * math.log(1 - (rank + 0.5) / 256))) for rank in range(256))
+_GREY = bytes(min(255, 4 * high) for high in range(256))
 
 
-def scene(seed: str, targets: Sequence[tuple[int, int]]) -> Pixels:
-    """A SIDE x SIDE picture, 16 bits a pixel, row by row: speckle, and a bright square at each (column, row)."""
-    noise = random.Random(seed).randbytes(2 * SIDE * SIDE)
-    pixels = array("H", (a * b >> 4 for a, b in zip(noise[::2], noise[1::2], strict=True)))
-    for column, row in targets:
-        for y in range(max(0, row - 3), min(SIDE, row + 4)):
-            for x in range(max(0, column - 3), min(SIDE, column + 4)):
-                pixels[y * SIDE + x] = 60_000
+def places(seed: str, count: int) -> Iterator[Place]:
+    """Where that many things are."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        east = chance.random()
+        yield east, chance.random()
+
+
+def scene(seed: str, targets: Iterable[tuple[Place, int, int]]) -> Pixels:
+    """A SIDE x SIDE picture, 16 bits a pixel, row by row: speckle, and targets with so many pixels on each side."""
+    chance = random.Random(seed)
+    drawn = bytearray(2 * SIDE * SIDE)
+    drawn[0::2] = chance.randbytes(SIDE * SIDE)
+    drawn[1::2] = chance.randbytes(SIDE * SIDE).translate(_SPECKLE)
+    pixels = array("H", bytes(drawn))
+    if sys.byteorder == "big":
+        pixels.byteswap()
+    for (east, north), wide, high in targets:
+        column, row = int(east * SIDE), int((1 - north) * SIDE)
+        left, right = max(0, column - wide), min(SIDE, column + wide + 1)
+        for y in range(max(0, row - high), min(SIDE, row + high + 1)):
+            pixels[y * SIDE + left : y * SIDE + right] = array("H", [_TARGET]) * (right - left)
     return pixels
 
 
 def png(pixels: Pixels) -> bytes:
     """The picture at half its size, as an 8-bit grey PNG."""
     half = _halved(pixels)
+    if sys.byteorder == "big":
+        half.byteswap()
     side = SIDE // 2
-    rows = b"".join(
-        b"\0" + bytes(min(255, value >> 4) for value in half[y * side : (y + 1) * side]) for y in range(side)
-    )
+    grey = half.tobytes()[1::2].translate(_GREY)
+    rows = b"".join(b"\0" + grey[y * side : (y + 1) * side] for y in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 6)), (b"IEND", b"")]
     body = b"".join(
@@ -69,29 +92,27 @@ def geotiff(pixels: Pixels, bbox: tuple[float, float, float, float]) -> bytes:
 
 def detections(kind: str, seed: str, bbox: tuple[float, float, float, float], count: int) -> bytes:
     """GeoJSON with `count` points in the box. Each says that it is made up, for the real schema is not public."""
-    chance = random.Random(seed)
     west, south, east, north = bbox
     features = [
         {
             "type": "Feature",
             "geometry": {
                 "type": "Point",
-                "coordinates": [
-                    round(chance.uniform(west, east), 6),
-                    round(chance.uniform(south, north), 6),
-                ],
+                "coordinates": [round(west + x * (east - west), 6), round(south + y * (north - south), 6)],
             },
             "properties": {"illustrative": True, "detected": kind, "number": number},
         }
-        for number in range(1, count + 1)
+        for number, (x, y) in enumerate(places(seed, count), 1)
     ]
     note = "Made up by the sandbox: the schema of real detections is not public."
     return json.dumps({"type": "FeatureCollection", "note": note, "features": features}).encode()
 
 
 def _halved(pixels: Pixels) -> Pixels:
-    side = SIDE // 2
-    return array("H", (pixels[2 * y * SIDE + 2 * x] for y in range(side) for x in range(side)))
+    half = array("H")
+    for row in range(0, SIDE, 2):
+        half += pixels[row * SIDE : (row + 1) * SIDE : 2]
+    return half
 
 
 def _tiles(pixels: Pixels, side: int) -> list[bytes]:

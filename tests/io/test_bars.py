@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.live import Live
 
 from iceye_async import DownloadError, MissingExtra, TransportError, UsageError
-from iceye_async.display import bars, files, surfaces
+from iceye_async.display import bars, files, markup, surfaces
 from iceye_async.display.account import Account
 from iceye_async.display.picture import Picture
 from iceye_async.display.text import harmless, part
@@ -668,6 +668,30 @@ async def test_in_a_notebook_a_name_is_text(cell):
     assert "&lt;script&gt;&amp;.tif" in html
     assert "<script" not in html
     assert "<b>" not in html
+
+
+def contrast(*colours):
+    """How well one is read on the other, as WCAG 2 has it: 1 not at all, 3 enough for large text and signs."""
+    lights = []
+    for colour in colours:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        lights.append(0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#111111"])
+async def test_in_a_notebook_it_is_read_on_a_light_page_and_on_a_dark_one(cell, page):
+    seen = set()
+
+    look = lambda: seen.update(re.findall("color: (#[0-9a-f]{6})", cell.outputs[0]["text/html"]))  # noqa: E731
+    download = Scripted(progressed(), look, interrupted(), look, finished(), failed("b.tif"), look)
+    await bars(download, console=Console(force_jupyter=True))
+    look()
+
+    assert len(seen) >= 4
+    assert min(contrast(colour, page) for colour in seen) >= 3
+    assert min(contrast(colour, page) for colour in (markup.GREEN, markup.AMBER, markup.RED, markup.BLUE)) >= 3
 
 
 async def test_a_notebook_without_colours(cell, monkeypatch):

@@ -14,6 +14,7 @@ from iceye_async.protocol.links import (
     is_local,
     mask,
     mask_text,
+    mask_within,
     object_of,
     refusal,
     safe_name,
@@ -505,6 +506,26 @@ def test_links_that_differ_in_their_signature_lead_to_the_same_object(one, other
 )
 def test_links_that_differ_in_anything_else_do_not(one, other):
     assert object_of(one) != object_of(other)
+
+
+def test_in_json_every_text_is_masked_and_nothing_else_changes():
+    given = {"a": [LINK, 1, None, True, {"b": ("plain", f"see {LINK}")}], LINK: 1.5}
+    shown = "https://d1.cloudfront.net/abc/vessels.geojson?..."
+
+    assert mask_within(given) == {"a": [shown, 1, None, True, {"b": ["plain", f"see {shown}"]}], shown: 1.5}
+    assert given[LINK] == 1.5
+
+
+def test_in_json_keys_that_differ_in_what_is_masked_alone_stay_apart():
+    shown = "https://d1.cloudfront.net/abc/vessels.geojson?..."
+
+    assert mask_within({LINK: 1, LINK + "2": 2, LINK + "3": 3}) == {shown: 1, f"{shown}_": 2, f"{shown}__": 3}
+
+
+@EXAMPLES
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.just(LINK))
+def test_a_text_alone_is_masked_as_in_json(text):
+    assert mask_within(text) == mask_text(text)
 
 
 @pytest.mark.parametrize(

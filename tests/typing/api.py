@@ -5,8 +5,11 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, assert_type
 
+import pystac
+from matplotlib.figure import Figure
 from obstore.store import MemoryStore
 
+import iceye_async
 from iceye_async import (
     Allowance,
     AngleRange,
@@ -144,6 +147,15 @@ async def batches(client: Client) -> None:
     assert_type(report, BatchReport)
     assert_type(report.completed["t1"], BatchOutcome)
     assert_type(report.failed["t1"], IceyeError)
+
+
+async def in_a_notebook(client: Client, product: Product, derivatives: DerivativeSet) -> None:
+    assert_type(await iceye_async.notebook.plot(client, derivatives), Figure)
+    assert_type(await iceye_async.notebook.plot(client, [derivatives, *derivatives]), Figure)
+    assert_type((await iceye_async.notebook.show(client, product)).png, bytes)
+    assert_type(product.to_pystac("folder"), pystac.Item)
+    await iceye_async.geo.to_geodataframe(client, derivatives)
+    iceye_async.geo.from_files([Path("a.geojson"), "folder"])
 
 
 async def what_is_pending_is_a_coroutine(client: Client) -> None:

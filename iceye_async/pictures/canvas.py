@@ -1,0 +1,207 @@
+"""The figure that `plot()` gives: matplotlib draws it. This module is imported when somebody plots."""
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.image import imread
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Affine2D
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped,unused-ignore]
+
+from ..display.ground import KM, Outline, Point, bounds, degrees, narrowing, outlines, round_down, unwrapped
+from .outputs import Shown
+from .plot import OTHERS, Picture, Scene, corners, groups
+
+_MARGIN = 0.06
+_SMALLEST = 0.01
+"""Degrees of a map."""
+_MANY = 300
+"""Marks beyond which they are smaller."""
+_ROUGH = "placed by its footprint, north up (presumed)"
+
+
+class Map(Shown, Figure):
+    """A figure that is not pyplot's: pyplot would keep it, and show it a second time."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        FigureCanvasAgg(self)
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
+def drawn(scenes: Sequence[Scene]) -> Map:
+    """The figure, with axes for each scene, in the output of the cell."""
+    across = min(3, max(1, len(scenes)))
+    down = max(1, math.ceil(len(scenes) / across))
+    figure = Map(figsize=(6.4 if across == 1 else 4.4 * across, 6.0 * down), layout="constrained", dpi=100)
+    counts = groups(scenes)
+    colours = dict(zip(counts, chain(colormaps["tab10"].colors, colormaps["Dark2"].colors), strict=False))  # type: ignore[attr-defined]
+    for number, scene in enumerate(scenes, 1):
+        _draw(figure.add_subplot(down, across, number), scene, colours)
+    if counts:
+        # In two lists: matplotlib leaves out a label that begins with an underscore.
+        lines = [Line2D([], [], color=colours[label], **_MARK) for label in counts]
+        labels = [f" {_plain(label)} ({count:,})" for label, count in counts.items()]
+        figure.legend(lines, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
+    elif not scenes:
+        figure.text(0.5, 0.5, "no derivatives", ha="center", va="center")
+    figure.put()
+    return figure
+
+
+_MARK: Mapping[str, Any] = {"linestyle": "none", "marker": "o", "markerfacecolor": "none", "markeredgewidth": 1.6}
+
+
+def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any]) -> None:
+    shapes = _Shapes(scene)
+    for picture, at, footprint in zip(scene.pictures, shapes.corners, shapes.footprints, strict=True):
+        if picture.pixels is not None:
+            axes.imshow(
+                imread(io.BytesIO(picture.pixels.png), format="png"),
+                cmap="gray",
+                extent=(0, 1, 0, 1),
+                transform=_placed(at) + axes.transData,
+            )
+        for outline in footprint:
+            axes.plot(*zip(*_closed(outline), strict=True), color="0.45", linewidth=0.8)
+    _draw_marks(axes, scene, shapes.marks, colours)
+    _frame(axes, shapes.everything)
+    axes.set_title(_title(scene), fontsize=9)
+    if not scene.marks:
+        axes.text(0.5, 0.5, "no detections", transform=axes.transAxes, ha="center", va="center", bbox=_BOX)
+    notes = {_note(picture) for picture in scene.pictures} or {"no products"}
+    axes.text(0.01, 0.01, _plain("; ".join(sorted(notes - {""}))), transform=axes.transAxes, fontsize=7, bbox=_BOX)
+
+
+_BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}
+
+
+class _Shapes:
+    """All that a scene has on the ground, counted on across the antimeridian together."""
+
+    def __init__(self, scene: Scene) -> None:
+        footprints = [outlines(picture.product.geometry) for picture in scene.pictures]
+        placed = [
+            Outline(list(_corners(picture, shape)), closed=False)
+            for picture, shape in zip(scene.pictures, footprints, strict=True)
+        ]
+        counts = [*map(len, footprints), *(len(mark.shape) for mark in scene.marks)]
+        shapes = [outline for mark in scene.marks for outline in mark.shape]
+        self.everything = unwrapped([*placed, *chain.from_iterable(footprints), *shapes])
+        rest = iter(self.everything)
+        self.corners = [next(rest).points for _ in placed]
+        grouped = [[next(rest) for _ in range(count)] for count in counts]
+        self.footprints, self.marks = grouped[: len(footprints)], grouped[len(footprints) :]
+
+
+def _corners(picture: Picture, footprint: list[Outline]) -> Sequence[Point]:
+    """Where the picture's corners are: top left, top right, bottom left, bottom right."""
+    told = corners(picture.product)
+    if told is not None:
+        return told
+    west, south, east, north = bounds(footprint)
+    narrow = narrowing((south + north) / 2)
+    ring = list(dict.fromkeys(footprint[0].points))
+    if len(ring) != 4:
+        ring = [(west, north), (east, north), (west, south), (east, south)]
+    rising, falling = (lambda at: at[1] + at[0] * narrow), (lambda at: at[1] - at[0] * narrow)
+    return (max(ring, key=falling), max(ring, key=rising), min(ring, key=rising), min(ring, key=falling))
+
+
+def _placed(at: Sequence[Point]) -> Affine2D:
+    """From a picture of side 1 to degrees, as near to its four corners as a parallelogram comes."""
+    (left, top), (right, upper), (low_left, low), (low_right, lower) = at
+    across = ((right - left + low_right - low_left) / 2, (upper - top + lower - low) / 2)
+    up = ((left - low_left + right - low_right) / 2, (top - low + upper - lower) / 2)
+    middle = ((left + right + low_left + low_right) / 4, (top + upper + low + lower) / 4)
+    corner = (middle[0] - (across[0] + up[0]) / 2, middle[1] - (across[1] + up[1]) / 2)
+    return Affine2D.from_values(*across, *up, *corner)
+
+
+def _draw_marks(axes: Axes, scene: Scene, shapes: list[list[Outline]], colours: Mapping[str, Any]) -> None:
+    halo = [withStroke(linewidth=3, foreground="white")]
+    size = 12 if len(shapes) < _MANY else 4
+    for label, colour in colours.items():
+        drawn = [
+            outline
+            for mark, shape in zip(scene.marks, shapes, strict=True)
+            if mark.label == label or (label == OTHERS and mark.label not in colours)
+            for outline in shape
+        ]
+        points = [outline.points[0] for outline in drawn if len(outline.points) == 1]
+        lines = [_closed(outline) for outline in drawn if len(outline.points) > 1]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=colour, markersize=size, path_effects=halo, **_MARK)
+        if lines:
+            axes.add_collection(LineCollection(lines, colors=[colour], linewidths=1.6, path_effects=halo))
+
+
+def _closed(outline: Outline) -> list[Point]:
+    return [*outline.points, outline.points[0]] if outline.closed else outline.points
+
+
+def _frame(axes: Axes, shown: Sequence[Outline]) -> None:
+    """Limits, degrees, a scale: a degree of longitude is as wide as it is there."""
+    west, south, east, north = bounds(shown) if shown else (-180.0, -90.0, 180.0, 90.0)
+    narrow = narrowing((south + north) / 2)
+    margin = max(_SMALLEST, _MARGIN * max((east - west) * narrow, north - south))
+    axes.set_xlim(west - margin / narrow, east + margin / narrow)
+    axes.set_ylim(max(-90, south - margin), min(90, north + margin))
+    axes.set_aspect(1 / narrow)
+    for axis, signs in ((axes.xaxis, "EW"), (axes.yaxis, "NS")):
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(partial(_tick, axis, signs))
+    axes.tick_params(labelsize=8)
+    axes.grid(visible=True, color="0.6", linewidth=0.4, alpha=0.6)
+    wide = (east - west + 2 * margin / narrow) * narrow * KM
+    length = round_down(wide / 4)
+    text = f"{length:g} km" if length >= 1 else f"{length * 1000:g} m"
+    bar = AnchoredSizeBar(
+        axes.transData, length / KM / narrow, text, "lower right", fontproperties=FontProperties(size=8)
+    )
+    bar.patch.set(alpha=0.75, edgecolor="none")
+    axes.add_artist(bar)
+
+
+def _tick(axis: Axis, signs: str, value: float, _: int) -> str:
+    ticks = axis.get_majorticklocs()
+    step = abs(ticks[1] - ticks[0]) if len(ticks) > 1 else 1.0
+    return degrees((value + 180) % 360 - 180 if signs == "EW" else value, step, *signs)
+
+
+def _title(scene: Scene) -> str:
+    times: Iterator[Any] = (
+        picture.product.acquired for picture in scene.pictures if picture.product.acquired is not None
+    )
+    begun = min((times.start for times in times), default=None)
+    count = len(scene.marks)
+    told = f"task {scene.task_id}\n{count:,} detection{'' if count == 1 else 's'}"
+    return _plain(told if begun is None else f"{told}, acquired {begun:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _note(picture: Picture) -> str:
+    if picture.pixels is None:
+        return picture.reason
+    return "" if corners(picture.product) is not None else _ROUGH
+
+
+def _plain(text: str) -> str:
+    """Text that is not taken for a formula."""
+    return text.replace("$", r"\$")

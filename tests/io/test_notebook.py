@@ -1,0 +1,528 @@
+"""`notebook.show()` and `notebook.plot()`: pictures of real downloads, safe to be saved."""
+
+import asyncio
+import base64
+import io
+import json
+import math
+import re
+import sys
+import tempfile
+import types
+
+import pytest
+from attrs import evolve
+from matplotlib.collections import LineCollection
+from PIL import Image
+
+import iceye_async
+from iceye_async import (
+    DecodeError,
+    DownloadError,
+    MissingExtra,
+    NotFound,
+    UsageError,
+    notebook,
+)
+from iceye_async.sandbox import LinkFault, Sandbox, documents, rasters
+from tests.desk import ordered
+
+ALL = {"derivative_product_types": ["DC_VESSELS", "DC_AIRCRAFT"]}
+
+
+@pytest.fixture
+async def sandbox():
+    async with Sandbox(speed=math.inf) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def client(sandbox):
+    async with sandbox.client() as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """Where temporary folders are made; none is left there."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    """What is put into the output of a cell; `execution_count` is which one runs."""
+    cell = types.SimpleNamespace(execution_count=7, kernel=object(), shown=[])
+
+    def display(thing):
+        try:
+            thing._ipython_display_()
+        except NotImplementedError:
+            cell.shown.append(thing)
+
+    ipython, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    ipython.get_ipython = lambda: cell
+    module.display = cell.display = display
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    return cell
+
+
+async def product_of(sandbox, client, *kinds):
+    task = await ordered(sandbox, client, product_types=list(kinds) or ["GRD"])
+    products = await client.await_products(task.id)
+    return next(product for product in products if not kinds or product.product_type == kinds[-1])
+
+
+async def derivatives_of(sandbox, client, **changes):
+    return await client.await_derivatives((await ordered(sandbox, client, **(ALL | changes))).id)
+
+
+def detected(monkeypatch, *features, **others):
+    """The sandbox's files of detections hold these."""
+    body = json.dumps({"type": "FeatureCollection", "features": list(features), **others}).encode()
+    monkeypatch.setattr(rasters, "detections", lambda *_: body)
+
+
+def feature(*at, **properties):
+    return {"type": "Feature", "geometry": {"type": "Point", "coordinates": list(at)}, "properties": properties}
+
+
+def served(monkeypatch, body, *keys):
+    """The link host gives this for these assets, or for all."""
+    real = documents.file
+    monkeypatch.setattr(documents, "file", lambda key, *rest: body if key in keys or not keys else real(key, *rest))
+
+
+def picture(mode="RGB", size=(40, 20), kind="PNG", colour=None):
+    file = io.BytesIO()
+    Image.new(mode, size, colour).save(file, kind)
+    return file.getvalue()
+
+
+def embedded(shown):
+    [data] = re.findall(r'<img src="data:image/png;base64,([^"]+)"', shown._repr_html_())
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+# --- show ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_product_is_shown_with_its_quicklook(sandbox, client):
+    product = await product_of(sandbox, client)
+
+    shown = await iceye_async.notebook.show(client, product)
+
+    assert embedded(shown).size == (256, 256)
+    assert "acquired" in shown._repr_html_()
+    assert "<svg" in shown._repr_html_()
+    assert repr(shown) == f"<quicklook of product {product.id}, 256 x 256 pixels>"
+
+
+async def test_no_link_is_in_what_is_shown(sandbox, client):
+    product = await product_of(sandbox, client)
+
+    shown = await notebook.show(client, product)
+
+    links = [asset.href for asset in product.assets.values()]
+    assert links
+    assert not any(link in shown._repr_html_() or link in repr(shown) for link in links)
+    assert "Signature" not in shown._repr_html_()
+
+
+async def test_only_the_quicklook_is_fetched(sandbox, client):
+    product = await product_of(sandbox, client)
+
+    await notebook.show(client, product)
+
+    assert len(sandbox.link_requests) == 1
+
+
+async def test_a_product_without_a_quicklook_shows_its_thumbnail(sandbox, client):
+    product = await product_of(sandbox, client)
+    without = {key: asset for key, asset in product.assets.items() if "quicklook" not in key}
+
+    shown = await notebook.show(client, evolve(product, assets=without))
+
+    assert embedded(shown).size == (256, 256)
+
+
+async def test_a_quicklook_that_is_a_geotiff_of_16_bits_is_stretched(sandbox, client):
+    product = await product_of(sandbox, client, "GRD", "QLK")
+    only = {key: asset for key, asset in product.assets.items() if key == "qlk-cog"}
+
+    pixels = embedded(await notebook.show(client, evolve(product, assets=only)))
+
+    assert pixels.size == (512, 512)
+    assert pixels.getextrema() == (0, 255)
+
+
+async def test_a_large_picture_is_made_smaller(sandbox, client, monkeypatch):
+    served(monkeypatch, picture(size=(3000, 1500)))
+    product = await product_of(sandbox, client)
+
+    shown = await notebook.show(client, product)
+
+    assert embedded(shown).size == (1024, 512)
+    assert "3,000 x 1,500 pixels" in shown._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        picture()[:60],
+        picture(size=(20_000, 20_000), mode="1"),
+        b"\x89PNG\r\n\x1a\nIHDR<svg onload='alert(1)'/>",
+    ],
+    ids=["empty", "cut", "bomb", "disguised"],
+)
+async def test_what_is_no_picture_is_told_so(sandbox, client, monkeypatch, body):
+    served(monkeypatch, body)
+    product = await product_of(sandbox, client)
+
+    with pytest.raises(DecodeError, match=rf"quicklook of product {product.id} is no picture .* client.download\(\)"):
+        await notebook.show(client, product)
+
+
+async def test_a_product_with_nothing_to_look_at_names_what_it_has(sandbox, client):
+    product = await product_of(sandbox, client)
+    only = {"grd-tif": product.assets["grd-tif"]}
+
+    with pytest.raises(UsageError, match="no quicklook and no thumbnail to show; its assets are grd-tif"):
+        await notebook.show(client, evolve(product, assets=only))
+
+
+@pytest.mark.parametrize("thing", [None, "a task id", [], object()])
+async def test_what_cannot_be_shown_is_refused_before_anything_is_asked(client, sandbox, thing):
+    asked = len(sandbox.requests)
+
+    with pytest.raises(UsageError, match=r"takes a Product, one of `await client\.products\.list\(task_id\)`"):
+        await notebook.show(client, thing)
+    assert len(sandbox.requests) == asked
+
+
+async def test_without_pillow_the_extra_is_named(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'iceye-async\[notebook\]'"):
+        await notebook.show(client, product)
+    assert sandbox.link_requests == []
+
+
+async def test_an_error_of_the_link_host_is_that_of_a_download(sandbox, client):
+    product = await product_of(sandbox, client)
+    sandbox.link_faults.append(LinkFault(path="quicklook", status=404))
+
+    with pytest.raises(DownloadError, match="404"):
+        await notebook.show(client, product)
+
+
+async def test_a_show_that_is_cancelled_leaves_nothing(sandbox, client, temporary):
+    product = await product_of(sandbox, client)
+    sandbox.link_faults.append(LinkFault(path="quicklook", delay=300))
+    showing = asyncio.create_task(notebook.show(client, product))
+    while not sandbox.link_requests:  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(0)
+
+    showing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await showing
+
+
+async def test_it_is_put_into_the_cell_and_appears_there_once(sandbox, client, cell):
+    """Wherever in a cell it stands: in a loop, or as its last line."""
+    product = await product_of(sandbox, client)
+
+    shown = await notebook.show(client, product)
+    cell.display(shown)
+
+    assert cell.shown == [shown]
+    cell.execution_count += 1
+    cell.display(shown)
+    assert cell.shown == [shown, shown]
+
+
+# --- plot ------------------------------------------------------------------------------------------------------------
+
+
+def points(figure):
+    """The marks on the maps, by their colour."""
+    return {
+        line.get_color(): tuple(sorted(zip(*line.get_data(), strict=True)))
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_marker() == "o"
+    }
+
+
+def legend(figure):
+    """The colours by the labels."""
+    [legend] = figure.legends
+    return {text.get_text(): line.get_color() for text, line in zip(legend.texts, legend.legend_handles, strict=True)}
+
+
+def words(figure):
+    return " ".join(text.get_text() for axes in figure.axes for text in [axes.title, *axes.texts])
+
+
+def placed(axes, number=0):
+    """Where the corners of a picture lie: top left, top right, bottom left, bottom right; in degrees."""
+    to_degrees = axes.images[number].get_transform() - axes.transData
+    return [
+        tuple(round(float(value), 6) for value in to_degrees.transform(at)) for at in ((0, 1), (1, 1), (0, 0), (1, 0))
+    ]
+
+
+async def test_detections_lie_where_they_are_over_the_quicklook(sandbox, client, monkeypatch):
+    detected(monkeypatch, feature(24.88, 60.21), feature(24.9, 60.18))
+    derivatives = await derivatives_of(sandbox, client)
+
+    figure = await iceye_async.notebook.plot(client, derivatives)
+
+    told = legend(figure)
+    assert set(told) == {" DC_VESSELS (2)", " DC_AIRCRAFT (2)"}
+    assert points(figure) == dict.fromkeys(told.values(), ((24.88, 60.21), (24.9, 60.18)))
+    [axes] = figure.axes
+    assert placed(axes) == [(24.85, 60.25), (24.95, 60.25), (24.85, 60.15), (24.95, 60.15)]
+    assert axes.get_aspect() == pytest.approx(1 / math.cos(math.radians(60.2)), rel=0.01)
+    assert "4 detections, acquired" in words(figure)
+    assert "presumed" not in words(figure)
+
+
+async def test_the_picture_is_the_fetched_one(sandbox, client, monkeypatch):
+    derivatives = await derivatives_of(sandbox, client)
+    served(monkeypatch, picture(mode="L", size=(30, 10), colour=77), "quicklook-png")
+
+    figure = await notebook.plot(client, derivatives)
+
+    [image] = figure.axes[0].images
+    assert image.get_array().shape[:2] == (10, 30)
+    assert len(figure._repr_png_()) > 10_000
+
+
+async def test_they_are_coloured_by_class_where_there_is_one(sandbox, client, monkeypatch):
+    detected(
+        monkeypatch,
+        feature(24.88, 60.21, Classification="cargo"),
+        feature(24.89, 60.21, Classification="tanker"),
+        feature(24.9, 60.21, Classification="cargo"),
+        feature(24.91, 60.21),
+    )
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    told = legend(figure)
+    assert set(told) == {" cargo (2)", " tanker (1)", " DC_VESSELS (1)"}
+    assert points(figure)[told[" cargo (2)"]] == ((24.88, 60.21), (24.9, 60.21))
+
+
+async def test_many_classes_share_a_colour(sandbox, client, monkeypatch):
+    detected(monkeypatch, *(feature(24.9, 60.2, label=f"kind {n}") for n in range(30)))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    assert len(legend(figure)) == 12
+    assert " others (19)" in legend(figure)
+    assert sum(map(len, points(figure).values())) == 30
+
+
+async def test_areas_are_outlines_and_what_is_nowhere_is_left_out(sandbox, client, monkeypatch):
+    ring = [[24.88, 60.2], [24.89, 60.2], [24.89, 60.21], [24.88, 60.2]]
+    shapes = [{"type": "Polygon", "coordinates": [ring]}, {"type": "LineString", "coordinates": ring[:2]}, None]
+    detected(monkeypatch, *({"type": "Feature", "geometry": shape, "properties": None} for shape in shapes))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    [lines] = [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
+    assert [len(segment) for segment in lines.get_segments()] == [5, 2]
+    assert "2 detections" in words(figure)
+
+
+async def test_a_class_is_text_whatever_it_holds(sandbox, client, monkeypatch):
+    odd = ["$x^{", "_hidden", "https://a.example/f?Signature=c4n4ry", ""]
+    detected(monkeypatch, *(feature(24.9, 60.2, **{"class": text}) for text in odd))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    assert len(figure._repr_png_()) > 10_000
+    assert {" \\$x^{ (1)", " _hidden (1)"} <= set(legend(figure))
+    assert not any("c4n4ry" in text for text in legend(figure))
+
+
+async def test_an_image_without_detections_is_an_empty_map(sandbox, client, monkeypatch):
+    detected(monkeypatch)
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client))
+
+    assert len(figure.axes[0].images) == 1
+    assert "no detections" in words(figure)
+
+
+async def test_without_derivatives_the_figure_says_so(client):
+    figure = await notebook.plot(client, [])
+
+    assert [text.get_text() for text in figure.texts] == ["no derivatives"]
+
+
+async def test_each_task_has_a_map_and_nine_are_enough(sandbox, client):
+    two = [await derivatives_of(sandbox, client) for _ in range(2)]
+    several = [evolve(derivative, task_id=f"t{n}") for n in range(10) for derivative in two[0]]
+
+    figure = await notebook.plot(client, two)
+
+    assert len(figure.axes) == 2
+    fetched = len(sandbox.link_requests)
+    with pytest.raises(UsageError, match=r"room for 9 tasks, not 10; .*to_geodataframe"):
+        await notebook.plot(client, several)
+    assert len(sandbox.link_requests) == fetched
+
+
+async def test_products_of_one_footprint_are_drawn_once(sandbox, client):
+    figure = await notebook.plot(
+        client, await derivatives_of(sandbox, client, product_types=["GRD", "GRD-COG", "SLC-COG"])
+    )
+
+    assert len(figure.axes[0].images) == 1
+
+
+async def test_a_quicklook_that_does_not_come_does_not_hide_the_detections(sandbox, client):
+    derivatives = await derivatives_of(sandbox, client)
+    sandbox.link_faults.append(LinkFault(path="quicklook", status=404))
+
+    figure = await notebook.plot(client, derivatives)
+
+    assert figure.axes[0].images == [] or len(figure.axes[0].images) == 0
+    assert "no quicklook: DownloadError" in words(figure)
+    assert sum(map(len, points(figure).values())) == 11
+
+
+async def test_a_task_without_products_has_its_detections(sandbox, client, monkeypatch):
+    derivatives = await derivatives_of(sandbox, client)
+
+    async def gone(task_id):
+        raise NotFound("none", status=404)
+
+    monkeypatch.setattr(client.products, "list", gone)
+
+    figure = await notebook.plot(client, derivatives)
+
+    assert "no products" in words(figure)
+    assert sum(map(len, points(figure).values())) == 11
+
+
+async def test_across_the_antimeridian_there_is_one_small_map(sandbox, client, monkeypatch):
+    detected(monkeypatch, feature(179.98, 10.0), feature(-179.99, 10.0))
+    derivatives = await derivatives_of(sandbox, client, point_of_interest=(10.0, 180.0))
+
+    figure = await notebook.plot(client, derivatives)
+
+    west, east = figure.axes[0].get_xlim()
+    assert 179.8 < west < 179.95
+    assert 180.0 < east < 180.2
+    assert len(figure._repr_png_()) > 10_000
+    assert any(label.get_text().endswith("° W") for label in figure.axes[0].get_xticklabels())
+
+
+async def test_another_system_of_coordinates_is_not_drawn_as_degrees(sandbox, client, monkeypatch):
+    detected(
+        monkeypatch,
+        feature(500_000, 6_600_000),
+        crs={"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32635"}},
+    )
+
+    with pytest.raises(UsageError, match=r"EPSG:32635; iceye_async\.geo\.to_geodataframe\(\)"):
+        await notebook.plot(client, await derivatives_of(sandbox, client))
+
+
+async def test_a_product_where_derivatives_are_due_is_refused(sandbox, client):
+    with pytest.raises(UsageError, match="derivatives"):
+        await notebook.plot(client, await product_of(sandbox, client))
+
+
+async def test_without_matplotlib_the_extra_is_named(client, monkeypatch):
+    monkeypatch.delitem(sys.modules, "iceye_async.pictures.canvas", raising=False)
+    monkeypatch.delattr("iceye_async.pictures.canvas", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    with pytest.raises(MissingExtra, match=r"matplotlib: pip install 'iceye-async\[notebook\]'"):
+        await notebook.plot(client, [])
+
+
+async def test_a_figure_appears_once(client, cell):
+    figure = await notebook.plot(client, [])
+    cell.display(figure)
+
+    assert cell.shown == [figure]
+
+
+# --- where a picture lies --------------------------------------------------------------------------------------------
+
+
+TURNED = {
+    "type": "Polygon",
+    "coordinates": [[[-54.74, -17.07], [-54.45, -17.13], [-54.34, -16.53], [-54.63, -16.48], [-54.74, -17.07]]],
+}
+
+
+async def map_of(sandbox, client, monkeypatch, **changes):
+    """The axes of a task whose product is changed so."""
+    derivatives = await derivatives_of(sandbox, client)
+    [product] = await client.products.list(next(iter(derivatives)).task_id)
+
+    async def products(task_id):
+        return (evolve(product, **changes),)
+
+    monkeypatch.setattr(client.products, "list", products)
+    figure = await notebook.plot(client, derivatives)
+    return figure, figure.axes[0]
+
+
+def assets(product_assets, coordinates):
+    return {key: evolve(asset, coordinates=coordinates) for key, asset in product_assets.items()}
+
+
+async def test_without_corners_it_lies_on_its_footprint_and_the_map_says_so(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    figure, axes = await map_of(sandbox, client, monkeypatch, geometry=TURNED, assets=assets(product.assets, None))
+
+    around = TURNED["coordinates"][0]
+    for got, due in zip(placed(axes), [around[3], around[2], around[0], around[1]], strict=True):
+        assert got == pytest.approx(due, abs=0.01)
+    assert "placed by its footprint, north up (presumed)" in words(figure)
+
+
+@pytest.mark.parametrize(
+    "coordinates",
+    [
+        {
+            "top_left": [24.88, 60.2],
+            "top_right": [24.98, 60.2],
+            "bottom_left": [24.88, 60.1],
+            "bottom_right": [24.98, 60.1],
+        },
+        {"top_left": [0, 0]},
+        {"top_left": "x", "top_right": None, "bottom_left": [], "bottom_right": {}},
+    ],
+    ids=["on another continent", "one corner", "none at all"],
+)
+async def test_corners_that_cannot_be_are_not_believed(sandbox, client, monkeypatch, coordinates):
+    """A documented answer has those of Finland on a product of Brazil."""
+    product = await product_of(sandbox, client)
+    figure, _ = await map_of(sandbox, client, monkeypatch, geometry=TURNED, assets=assets(product.assets, coordinates))
+
+    assert "presumed" in words(figure)
+
+
+async def test_a_footprint_that_is_no_quadrilateral_gives_its_box(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    triangle = {"type": "Polygon", "coordinates": [[[1, 1], [3, 1], [2, 2], [1, 1]]]}
+    _, axes = await map_of(sandbox, client, monkeypatch, geometry=triangle, assets=assets(product.assets, None))
+
+    assert placed(axes) == [(1, 2), (3, 2), (1, 1), (3, 1)]
