@@ -78,8 +78,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def pictures(session: nox.Session) -> None:
-    """The pictures of the README anew, each from a real run in a sandbox."""
-    session.install(".[cli]", *group("pictures"))
+    """The pictures of the README and what the notebooks show anew, each from a real run in a sandbox."""
+    session.install(EVERYTHING, *group("pictures"))
     session.run("python", "docs/pictures.py")
 
 

@@ -1,15 +1,18 @@
-"""Makes the pictures of the README: what a terminal shows while the real commands run in it, against a local sandbox.
+"""Makes the pictures of the README, and what the notebooks of the docs show: from real runs against a local sandbox.
 
     nox -s pictures
 
 A command runs in a terminal of 80 columns; what it writes there is read as a terminal does, and some moments of it
-become an SVG that shows one after the other.
+become an SVG that shows one after the other. The notebooks are run from their first cell to their last, and keep what
+they gave; the cells of the first one that are tagged `picture` are drawn by a browser: Chromium or Chrome, which is not
+installed here.
 """
 
 import os
 import pty
 import re
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -24,12 +27,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import nbformat
 import pyte
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from PIL import Image, ImageChops
 from rich.console import Console
 from rich.text import Text
 
 COMMAND = [sys.executable, "-m", "iceye_async"]
 HERE = Path(__file__).parent / "pictures"
+NOTEBOOKS = [
+    Path(__file__).parent / "notebooks" / f"{name}.ipynb" for name in ("first-wait", "batch-to-map", "products-to-stac")
+]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PAGE, SHARPNESS = (860, 2400), 2
+"""Pixels of a page, of which the empty part is cut off; and of the picture for each of them."""
 COLUMNS, ROWS = 80, 24
 SPEED = 900
 """Of the sandbox: the hour and a half of a task takes six seconds. The waits are in real time, so they look five times
@@ -70,6 +83,8 @@ def main() -> None:
             "0.2",
         ]
         shoot("batch", arguments, environment, folder)
+    first, *_ = [run(path) for path in NOTEBOOKS]
+    draw("notebook", first)
 
 
 @contextmanager
@@ -222,6 +237,51 @@ def animated(moments: list[str]) -> str:
 
 def _inside(svg: str) -> str:
     return svg.partition(">")[2].rpartition("</svg>")[0]
+
+
+def run(path: Path) -> Any:
+    """The notebook as it is after its last cell, kept without what is different each time."""
+    notebook = nbformat.read(path, 4)
+    with TemporaryDirectory() as folder:
+        NotebookClient(
+            notebook, timeout=120, kernel_name="python3", record_timing=False, resources={"metadata": {"path": folder}}
+        ).execute()
+    notebook.metadata.pop("language_info", None)
+    nbformat.write(notebook, path)
+    print(f"{path.name}: {len(notebook.cells)} cells")
+    return notebook
+
+
+def draw(name: str, notebook: Any) -> None:
+    """The cells that are tagged, as a page shows them."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise SystemExit(f"no browser to draw {name}.png with: install one of {', '.join(BROWSERS)}")
+    cells = [cell for cell in notebook.cells if "picture" in cell.metadata.get("tags", [])]
+    page, _ = HTMLExporter(require_js_url="", mathjax_url="").from_notebook_node(
+        nbformat.from_dict({**notebook, "cells": cells})
+    )
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "page.html").write_text(page)
+        shot = Path(folder) / "page.png"
+        wide, high = PAGE
+        subprocess.run(
+            [browser, "--headless=new", "--no-sandbox", "--hide-scrollbars", f"--force-device-scale-factor={SHARPNESS}",
+             f"--window-size={wide},{high}", f"--screenshot={shot}", (Path(folder) / "page.html").as_uri()],
+            capture_output=True, check=True, timeout=120,
+        )  # fmt: skip
+        trimmed(Image.open(shot).convert("RGB")).quantize(256).save(HERE / f"{name}.png", optimize=True)
+    print(f"{name}: {len(cells)} cells")
+
+
+def trimmed(picture: Image.Image) -> Image.Image:
+    """Without the empty rows and columns around it, but for a margin."""
+    box = ImageChops.difference(picture, Image.new("RGB", picture.size, picture.getpixel((0, 0)))).getbbox()
+    assert box is not None
+    margin = 8 * SHARPNESS
+    left, top, right, bottom = box
+    assert bottom < picture.height, "the page is longer than what was drawn of it"
+    return picture.crop((max(0, left - margin), max(0, top - margin), right + margin, bottom + margin))
 
 
 if __name__ == "__main__":

@@ -59,27 +59,36 @@ class Detections:
 
 
 def listed(thing: object) -> tuple[Derivative, ...]:
-    """The derivatives in a thing, each once. Raises `UsageError` for anything else, and says what to pass instead."""
+    """The derivatives in a thing, each once, with those assets that are GeoJSON.
+
+    Raises `UsageError` for anything else, and where none of them has any, and says what to do instead.
+    """
     found: dict[tuple[str, str], Derivative] = {}
     for derivative in _derivatives(thing):
         known = found.get((derivative.task_id, derivative.id))
         if known is None or derivative.assets or not known.assets:
             found[derivative.task_id, derivative.id] = derivative
-    return tuple(map(_readable, found.values()))
+    readable = {derivative: _readable(derivative) for derivative in found.values()}
+    lost = [derivative for derivative, left in readable.items() if derivative.assets and not left.assets]
+    if lost and not any(left.assets for left in readable.values()):
+        types = ", ".join(sorted({clean(str(asset.type), 60) for derivative in lost for asset in derivative.assets}))
+        raise UsageError(
+            f"derivative {clean(lost[0].id, 60)} has no GeoJSON, but {types}; client.download() brings its files"
+        )
+    return tuple(readable.values())
 
 
-async def fetched(client: "Client", derivatives: object) -> list[Detections]:
-    """The detections of each file of the derivatives, in their order; those without assets have none yet.
+async def fetched(client: "Client", wanted: tuple[Derivative, ...]) -> list[Detections]:
+    """The detections of each file of derivatives that are `listed`, in their order; those without assets have none yet.
 
     The files come as `client.download()` brings them, into a temporary folder that is gone afterwards. Raises its
     errors, `DecodeError` for what is no GeoJSON, and `UsageError`.
     """
     if not callable(getattr(client, "download", None)):
         raise UsageError(f"client is the Client to fetch files with, not {type(client).__name__}")
-    wanted = listed(derivatives)
     if not any(derivative.assets for derivative in wanted):
         return []
-    with _temporary() as folder:
+    with temporary() as folder:
         try:
             return await _brought(client, wanted, Path(folder))
         except DownloadError as error:
@@ -88,7 +97,8 @@ async def fetched(client: "Client", derivatives: object) -> list[Detections]:
             raise
 
 
-def _temporary() -> tempfile.TemporaryDirectory[str]:
+def temporary() -> tempfile.TemporaryDirectory[str]:
+    """A folder that is gone after a `with`. Raises `DownloadError` or `DiskFull` where there can be none."""
     try:
         return tempfile.TemporaryDirectory(prefix="iceye-async-", ignore_cleanup_errors=True)
     except OSError as error:
@@ -168,11 +178,6 @@ def _readable(derivative: Derivative) -> Derivative:
     """The derivative with those assets alone that can be read."""
     # By type, so that what is left keeps its keys, by which a download finds it again.
     assets = tuple(asset for asset in derivative.assets if asset.type is None or _plain(asset.type) in _READABLE)
-    if derivative.assets and not assets:
-        types = ", ".join(sorted({clean(str(asset.type), 60) for asset in derivative.assets}))
-        raise UsageError(
-            f"derivative {clean(derivative.id, 60)} has no GeoJSON, but {types}; client.download() brings its files"
-        )
     return evolve(derivative, assets=assets)
 
 

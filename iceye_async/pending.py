@@ -56,6 +56,11 @@ class Pending(Coroutine[Any, Any, R], AsyncIterator[T], Generic[R, T]):
     def _result(self) -> R:
         """The whole, after the last step."""
 
+    def _left(self, so_far: str) -> str:
+        """The words for a repr: what there is so far, or that nobody has awaited it yet."""
+        # What was refused while it was made can be shown, too.
+        return so_far if getattr(self, "_driven", False) else "not awaited yet"
+
     # --- driving -----------------------------------------------------------------------------------------------
 
     async def __anext__(self) -> T:
@@ -163,7 +168,8 @@ class Pages(Pending[tuple[I, ...], I]):
         super().__init__()
 
     def __repr__(self) -> str:
-        return f"<pages of {self._request(None).path.partition('?')[0]}: {len(self._book.items)} items so far>"
+        left = self._left(f"{len(self._book.items)} items so far")
+        return f"<pages of {self._request(None).path.partition('?')[0]}: {left}>"
 
     @property
     def latest(self) -> tuple[I, ...]:

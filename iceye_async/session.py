@@ -112,6 +112,7 @@ class Session:
         self._http: aiohttp.ClientSession | None = None
         self._links: aiohttp.ClientSession | None = None
         self._closed = False
+        self._closed_why = "the client is closed"
         self._date: tuple[str, float] | None = None
         self._throttles = 0
         self._failures = 0
@@ -138,7 +139,7 @@ class Session:
     def check(self) -> None:
         """Raise `StateError` where the client cannot be used: closed, or from another event loop than before."""
         if self._closed:
-            raise StateError("the client is closed; make a new Client, or keep the work inside its `async with`")
+            raise StateError(f"{self._closed_why}; make a new Client, or keep the work inside its `async with`")
         if not self.here:
             raise StateError("the client belongs to the process that made it; make a Client in each process")
         if self._loop is not None and _running_loop() not in {None, self._loop}:
@@ -194,6 +195,7 @@ class Session:
             if self.here and self._loop is not None and self._loop.is_running():
                 raise StateError("the client belongs to another event loop, which is running; close it there")
             # Its loop has ended, or is that of the parent of this process: nothing can be awaited in it any more.
+            self._closed = True
             self.abandon()
             return
         self._closed = True
@@ -210,6 +212,8 @@ class Session:
 
         aiohttp would say of each session and connector that it was not closed; that was said once, with what to do.
         """
+        if not self._closed:
+            self._closed_why = "nobody had the client any more, and so it was closed: keep it in a variable"
         self._closed = True
         if not self.here:
             # Closed here, they would be taken from the parent, which shares them: they stay as they are, for good.

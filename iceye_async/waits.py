@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 
 from . import looks
 from .display.livecard import Lasting
-from .errors import ApiError, BadRequest, DecodeError, Forbidden, IceyeError, TransportError
+from .errors import ApiError, BadRequest, DecodeError, Forbidden, IceyeError, StateError, TransportError
 from .models import DerivativeSet, DerivativeUpdate, Product, ProductUpdate, Task
 from .pending import Pending
 from .protocol import polling, replies, requests
@@ -74,7 +74,7 @@ class Waiting(Pending[R, U], Lasting):
         super().__init__()
 
     def __repr__(self) -> str:
-        return f"<wait for the {self.goal.what} of task {self._task_id}: {self._so_far()}>"
+        return f"<wait for the {self.goal.what} of task {self._task_id}: {self._left(self._so_far())}>"
 
     @property
     def task_id(self) -> str:
@@ -100,15 +100,19 @@ class Waiting(Pending[R, U], Lasting):
 
     @property
     def over(self) -> bool:
-        """Whether it has come to its end: with all that was waited for, or with an error that no look will mend."""
-        return self._end is not None
+        """Whether it has come to its end: with all that was waited for, or because nothing more will come."""
+        return self._end is not None or self._session.is_closed
 
     def _repr_html_(self) -> str:
         from .display import waitcard
 
-        if self._end is None:
-            return waitcard.waiting(self, "under way" if self._busy else "idle")
-        return waitcard.waiting(self, "complete" if isinstance(self._end, StopAsyncIteration) else str(self._end))
+        if self._end is not None:
+            return waitcard.waiting(self, waitcard.ending(self._end), error=self._end)
+        if self._session.is_closed:
+            return waitcard.waiting(self, "stopped", error=StateError("its client is closed"))
+        if self._busy:
+            return waitcard.waiting(self, "under way")
+        return waitcard.waiting(self, "between looks" if self._driven else "idle")
 
     def _first_look(self) -> Request:
         """What is asked first, and over and over. Raises `UsageError` where it could never be asked."""
@@ -146,8 +150,10 @@ class Waiting(Pending[R, U], Lasting):
         self._state, update, step = polling.advance(before, heard, now, roll)
         if isinstance(step, Complete):
             self._end = StopAsyncIteration()
+            self._settle()
         elif isinstance(step, Ended):
             self._end = step.error
+            self._settle()
         odd = polling.oddity(before, heard, self._state)
         if odd is not None and odd not in self._noted:
             # Once for each wait and kind: a service that is in disorder may be so at every look.
@@ -270,4 +276,5 @@ class DerivativeWait(Waiting[DerivativeSet, DerivativeUpdate]):
 def _ready_and_missing(update: ProductUpdate | DerivativeUpdate | None) -> str:
     if update is None:
         return "nothing listed yet"
-    return f"ready: {named(update.ready)}; missing: {named(update.missing)}"
+    ready, missing = named(update.ready) or "nothing", named(update.missing) or "nothing"
+    return f"ready: {ready}; missing: {missing}"

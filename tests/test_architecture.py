@@ -14,10 +14,10 @@ ROOT = Path(iceye_async.__file__).parent
 ROWS = [
     [
         *["_version", "protocol.links"],
-        *["display.text", "display.markup", "display.ground", "display.cell", "display.livecard"],
+        *["display.text", "display.markup", "display.cell", "display.livecard"],
     ],
     ["errors"],
-    ["models", "holdings", "display.cards"],
+    ["models", "holdings", "display.ground", "display.cards"],
     ["protocol"],
     ["clock", "limits", "watch", "events", "repeats", "tracing", "exchange", "auth", "pulse", "session"],
     [

@@ -4,9 +4,12 @@ import asyncio
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from weakref import WeakSet
 
 from ..auth import ClientCredentials
+from ..display import markup
 from ..display.livecard import Lasting
+from ..display.waitcard import IDLE
 from ..errors import StateError, UsageError
 from ..pending import Pending
 from ..protocol import requests
@@ -19,6 +22,7 @@ from .landing import Fetch
 from .report import BatchReport
 from .work import Work
 
+_AT_WORK: "WeakSet[Batch]" = WeakSet()
 _SHOWN = 5
 """Rows that are named where ids are refused."""
 
@@ -52,16 +56,19 @@ class Batch(Pending[BatchReport, BatchEvent], Lasting):
         if self._work is not None:
             return f"<batch: {self._work}>"
         if self._report is None:
-            return "<batch: nothing asked yet>"
+            return f"<batch: {self._left('nothing asked yet')}>"
         return f"<batch, {'stopped' if self._end is None else 'over'}: {self._report!r}>"
 
     def _repr_html_(self) -> str:
+        if self._report is None and self._end is None:
+            count = "" if self._task_ids is None else f"<b>{len(self._task_ids):,} tasks</b> &nbsp;"
+            return markup.card(count + markup.mark("❚❚", markup.AMBER, IDLE))
         return self.latest._repr_html_()
 
     @property
     def over(self) -> bool:
         """Whether it has come to its end, good or bad."""
-        return self._end is not None
+        return self._end is not None or self._session.is_closed
 
     @property
     def latest(self) -> BatchReport:
@@ -97,10 +104,12 @@ class Batch(Pending[BatchReport, BatchEvent], Lasting):
             if not isinstance(error, StateError):
                 self._end = error
             await self.stop()
+            self._settle()
             raise
         if sent is None:
             self._end = StopAsyncIteration()
             await self.stop()
+            self._settle()
             raise self._end
         self._handed = sent.seq
         return sent.event
@@ -110,6 +119,7 @@ class Batch(Pending[BatchReport, BatchEvent], Lasting):
         if self._work is not None and self._work.is_over:
             await self.stop()
         if self._work is None:
+            await self._take_over()
             journal = Journal(self._named)
             opened = False
             try:
@@ -127,7 +137,18 @@ class Batch(Pending[BatchReport, BatchEvent], Lasting):
             wanted = Wanted(start.setup.types, self._policy, folder)
             engine = Engine(self._session, journal, start, wanted, self._fetch, self._report)
             self._work = Work(engine, journal, self._named)
+            _AT_WORK.add(self)
         return self._work
+
+    async def _take_over(self) -> None:
+        """End a batch over the same journal that was left where it was cancelled, so that this one goes on with it."""
+        for batch in list(_AT_WORK):
+            if self._named is not None and batch.is_left_over(self._named):
+                await batch.stop()
+
+    def is_left_over(self, journal: Path) -> bool:
+        """Whether it holds this journal, and nobody drives it since it was cancelled."""
+        return self._named == journal and not self._busy and self._work is not None and self._work.is_left
 
     # --- stopping --------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 from attrs import frozen
 
 from ..display import markup
-from ..display.text import duration, harmless
+from ..display.text import duration, harmless, in_words
 from ..errors import DiskFull, IceyeError, MissingExtra, UsageError
 from .rows import Setup, error_from
 
@@ -50,6 +50,7 @@ _SIGNS = {
 }
 _LONGEST = 48
 _LONGEST_WORDS = 70
+_LONGEST_REASON = 200
 
 
 @frozen(kw_only=True)
@@ -172,7 +173,9 @@ class BatchReport:
         except IceyeError:
             return markup.card(markup.said(repr(self)))
         total = sum(counts.values())
-        told = " &nbsp; ".join(markup.mark(*_SIGNS[word], f"{count:,} {word}") for word, count in counts.items())
+        told = " &nbsp; ".join(
+            markup.mark(*_SIGNS[word], f"{count:,} {word}") for word, count in counts.items() if count
+        )
         title = f"<b>{total:,} task{'' if total == 1 else 's'}</b> &nbsp;{told}"
         asked = markup.faint(f"{requests:,} requests")
         return markup.card(f"{title} &nbsp;{asked}", markup.table(_HEAD, shown, total=total, right=_NUMBERS))
@@ -427,8 +430,15 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 def _card_row(task: _Task) -> list[str]:
     """The same as HTML."""
-    task_id, outcome, *told = _cells(task)
-    return [markup.code(task_id), markup.mark(*_SIGNS[outcome], outcome), *map(markup.said, told)]
+    task_id, outcome, *told, what = _cells(task)
+    if "error" in task.end:
+        what = f"{task.end['error']['class']}: {in_words(_error(task))}"
+    return [
+        markup.code(task_id),
+        markup.mark(*_SIGNS[outcome], outcome),
+        *map(markup.said, told),
+        markup.said(what, _LONGEST_REASON),
+    ]
 
 
 def _short(text: str, longest: int) -> str:

@@ -36,6 +36,13 @@ class Work:
         """Whether it has ended, or is about to."""
         return self._task.done() or self._task.cancelling() > 0
 
+    @property
+    def is_left(self) -> bool:
+        """Whether who drove it last was cancelled, as a cell of a notebook is: only a traceback may have it still."""
+        driver = self.driver
+        here = self._task.get_loop() is asyncio.get_running_loop()
+        return here and driver is not None and driver.done() and driver.cancelling() > 0
+
     async def stop(self) -> None:
         """End it, with everything in the journal that was heard."""
         if self._task.get_loop() is not asyncio.get_running_loop():

@@ -12,9 +12,9 @@ from attrs import define, field
 from .. import events
 from ..batch import BatchEvent, Downloaded, Failed, Finished, Updated
 from ..errors import IceyeError
-from .board import Board, outcome, surfaces
+from .board import Board, surfaces
 from .tempo import Rate, Trend
-from .text import duration, harmless, in_words, size
+from .text import duration, harmless, in_words, outcome, size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

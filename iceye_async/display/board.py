@@ -54,13 +54,6 @@ class Board(ABC):
         """The last lines of a log."""
 
 
-def outcome(error: BaseException | None) -> str:
-    """In a word, how the work ended."""
-    if error is None:
-        return "complete"
-    return "failed" if isinstance(error, Exception) else "stopped"
-
-
 def surfaces() -> ModuleType:
     """The module that shows boards. Raises `MissingExtra` where rich is not installed."""
     try:

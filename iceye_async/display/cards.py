@@ -96,17 +96,13 @@ def products(update: "ProductUpdate") -> str:
         ]
         for item in update.products[:MOST]
     ]
-    footprints = {
-        "type": "GeometryCollection",
-        "geometries": [item.geometry for item in update.products[:MOST] if item.geometry is not None],
-    }
     heads = ["type", "product", "frame", "acquired", "assets", ""]
     return card(
         f"{_counted(len(update.products), 'product')} {_of_tasks(update.products)}",
         _ready_and_missing(update.ready, update.missing, complete=update.complete),
         beside(
             table(heads, rows, total=len(update.products), right={"assets"}),
-            ground(footprints, title="footprints of the products"),
+            ground(*(item.geometry for item in update.products[:MOST]), title="footprints of the products"),
         ),
     )
 

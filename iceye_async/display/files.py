@@ -9,8 +9,9 @@ from rich.text import Text
 from ..events import Failed, Finished, Interrupted
 from . import picture
 from .account import Account
-from .board import Board, outcome
+from .board import Board
 from .picture import Picture
+from .text import outcome
 
 FEW = 20
 """So many files at most get a line of their own when they are whole; and so many when they failed."""

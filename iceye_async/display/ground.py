@@ -5,9 +5,11 @@ the middle of the map; across the antimeridian they count on.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple, TypeAlias
+
+from ..models.geometry import flaw, span
 
 Point: TypeAlias = tuple[float, float]
 """Longitude and latitude in degrees."""
@@ -18,14 +20,16 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 56, 4, WIDTH - 4, HEIGHT - 18
 _MARGIN = 0.16
 """Of the larger side, around what is shown."""
 _SMALLEST = 0.08
-"""Degrees of a map around one point."""
+"""Degrees of a map around one point,"""
+_POINT = 1e-7
+"""which is whatever is smaller than this: a centimetre."""
 _LINES = 4
 """Lines of the graticule in each direction, at most."""
 _SCALE = 80.0
 """Pixels that the scale is long at most."""
 _VERTICES = 2000
 """So many corners are drawn. What has more loses some of them evenly."""
-_DEEPEST = 8
+_INK = "#3b82d6"
 _FLAT = 4e6
 """Square kilometres. What is larger cannot be taken for flat."""
 KM = 111.195
@@ -37,55 +41,52 @@ class Outline(NamedTuple):
 
     points: list[Point]
     closed: bool
+    part: Hashable = 0
+    """Rings of one polygon have the same one: the first is its border, the others are holes in it."""
 
 
 def outlines(geometry: object) -> list[Outline]:
     """What a GeoJSON geometry consists of; nothing where it is none, or not on the Earth."""
-    try:
-        found = [Outline([_point(pair) for pair in line], closed) for line, closed in _lines(geometry, 0)]
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError):
+    if flaw(geometry) is not None:
         return []
-    return unwrapped([outline for outline in found if outline.points])
+    found = [
+        Outline([(float(position[0]), float(position[1])) for position in line], closed, part)
+        for part, (lines, closed) in enumerate(_parts(geometry))
+        for line in lines
+        if line
+    ]
+    on_earth = all(abs(lon) <= 540 and abs(lat) <= 90 for outline in found for lon, lat in outline.points)
+    return unwrapped(found) if on_earth else []
 
 
-def _lines(geometry: Any, depth: int) -> Iterator[tuple[Sequence[Any], bool]]:
-    if geometry is None or depth > _DEEPEST:
-        return
-    kind = geometry["type"]
-    if kind == "GeometryCollection":
-        for part in geometry["geometries"]:
-            yield from _lines(part, depth + 1)
-        return
-    nested = geometry["coordinates"]
+def _parts(geometry: Any) -> Iterator[tuple[Sequence[Any], bool]]:
+    """Lines that belong together, and whether they are rings."""
+    kind, nested = geometry["type"], geometry.get("coordinates")
     match kind:
+        case "GeometryCollection":
+            for part in geometry["geometries"]:
+                yield from _parts(part)
         case "Point":
-            yield [nested], False
+            yield [[nested] if nested else []], False
         case "MultiPoint":
-            yield from (([pair], False) for pair in nested)
+            yield from (([[position]], False) for position in nested)
         case "LineString":
-            yield nested, False
+            yield [nested], False
         case "MultiLineString":
-            yield from ((line, False) for line in nested)
+            yield from (([line], False) for line in nested)
         case "Polygon":
-            yield from ((ring, True) for ring in nested)
+            yield nested, True
         case "MultiPolygon":
-            yield from ((ring, True) for polygon in nested for ring in polygon)
-
-
-def _point(pair: Sequence[Any]) -> Point:
-    lon, lat = float(pair[0]), float(pair[1])
-    if not (abs(lon) <= 540 and abs(lat) <= 90):
-        raise ValueError("not on the Earth")
-    return lon, lat
+            yield from ((polygon, True) for polygon in nested)
 
 
 def unwrapped(found: list[Outline]) -> list[Outline]:
-    """Across the antimeridian the west counts on from the east."""
-    every = [lon for outline in found for lon, _ in outline.points]
-    if not every or max(every) - min(every) <= 180:
+    """Together, as near to each other as they are on the Earth: across the antimeridian the west counts on."""
+    west, east = span(sorted({lon for outline in found for lon, _ in outline.points}) or [0.0])
+    if west <= east:
         return found
     return [
-        Outline([(lon + 360 if lon < 0 else lon, lat) for lon, lat in outline.points], outline.closed)
+        outline._replace(points=[(lon + 360 if lon < west else lon, lat) for lon, lat in outline.points])
         for outline in found
     ]
 
@@ -99,21 +100,16 @@ def bounds(found: Iterable[Outline]) -> tuple[float, float, float, float]:
 
 def area(geometry: object) -> float | None:
     """Square kilometres that a polygon, or several, cover; None where that is nothing, or too large to be flat."""
-    kind = geometry.get("type") if isinstance(geometry, Mapping) else None
-    if not isinstance(geometry, Mapping) or kind not in {"Polygon", "MultiPolygon"} or not outlines(geometry):
-        return None
-    polygons = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
-    covered = sum(map(_covered, polygons))
+    rings = [outline for outline in outlines(geometry) if outline.closed]
+    covered = sum(_covered(list(polygon)) for _, polygon in groupby(rings, lambda ring: ring.part))
     return covered if 0 < covered < _FLAT else None
 
 
-def _covered(polygon: Sequence[Any]) -> float:
+def _covered(polygon: Sequence[Outline]) -> float:
     """Square kilometres within the first ring, and not within the others."""
-    rings = [outline.points for outline in outlines({"type": "Polygon", "coordinates": polygon})]
-    lats = [lat for ring in rings for _, lat in ring]
-    border, *holes = [abs(_shoelace(ring)) for ring in rings] or [0.0]
-    narrow = narrowing((max(lats) + min(lats)) / 2) if lats else 1.0
-    return (border - sum(holes)) * narrow * KM**2
+    _, south, _, north = bounds(polygon)
+    border, *holes = [abs(_shoelace(ring.points)) for ring in polygon]
+    return (border - sum(holes)) * narrowing((south + north) / 2) * KM**2
 
 
 def _shoelace(ring: Sequence[Point]) -> float:
@@ -141,7 +137,7 @@ class _Map(NamedTuple):
         narrow = narrowing(lat)
         wide, high = (east - west) * narrow, north - south
         most = max(wide, high)
-        margin = most * _MARGIN if most > 0 else _SMALLEST
+        margin = most * _MARGIN if most > _POINT else _SMALLEST
         per_lat = min((_RIGHT - _LEFT) / (wide + 2 * margin), (_BOTTOM - _TOP) / (high + 2 * margin))
         per_lon = per_lat * narrow
         return cls(lon - (_RIGHT - _LEFT) / 2 / per_lon, lat + (_BOTTOM - _TOP) / 2 / per_lat, per_lon, per_lat)
@@ -161,36 +157,48 @@ class _Map(NamedTuple):
         return self.north - (_BOTTOM - _TOP) / self.per_lat
 
 
-def ground(geometry: object, *, title: str) -> str:
-    """The map of a GeoJSON geometry, "" where there is nothing to draw. `title` is HTML, for who does not see it."""
-    found = _thinned(outlines(geometry))
+def ground(*geometries: object, title: str) -> str:
+    """The map of GeoJSON geometries, "" where there is nothing to draw. `title` is HTML, and says what it is of."""
+    each = [outlines(geometry) for geometry in geometries]
+    found = unwrapped(
+        _thinned([outline._replace(part=(number, outline.part)) for number, one in enumerate(each) for outline in one])
+    )
     if not found:
         return ""
     view = _Map.around(found)
-    drawn = [*_graticule(view), *(_drawn(view, outline) for outline in found), _scale(view), _NORTH]
+    drawn = [*_graticule(view), *_shapes(view, found), _scale(view), _NORTH]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'role="img" aria-label="{title}" style="max-width:100%;color:inherit" font-family="sans-serif" '
-        f'font-size="9.5" fill="currentColor" stroke="none">{"".join(drawn)}</svg>'
+        'role="img" style="max-width:100%;color:inherit" font-family="sans-serif" font-size="9.5" fill="currentColor" '
+        # Where a page that is not trusted leaves out the drawing, its words stay, and are apart.
+        f'stroke="none"><title>{title}</title> {" ".join(drawn)}</svg>'
     )
 
 
 def _thinned(found: list[Outline]) -> list[Outline]:
-    step = math.ceil(sum(len(outline.points) for outline in found) / _VERTICES) or 1
-    return [Outline(outline.points[::step], outline.closed) for outline in found[:_VERTICES]]
+    """With no more corners than can be seen; each outline keeps its ends, and a few between."""
+    step = math.ceil(sum(len(outline.points) for outline in found) / _VERTICES)
+    return [outline._replace(points=_some(outline.points, step)) for outline in found[:_VERTICES]]
 
 
-def _drawn(view: _Map, outline: Outline) -> str:
-    placed = [(view.x(lon), view.y(lat)) for lon, lat in outline.points]
-    if len(placed) == 1:
-        x, y = placed[0]
-        return (
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="#3b82d6"/>'
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="none" stroke="#3b82d6" stroke-width="1.2"/>'
-        )
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-    shape, fill = ("polygon", "rgba(59,130,214,.25)") if outline.closed else ("polyline", "none")
-    return f'<{shape} points="{points}" fill="{fill}" stroke="#3b82d6" stroke-width="1.6" stroke-linejoin="round"/>'
+def _some(points: list[Point], step: int) -> list[Point]:
+    step = min(step, max(1, len(points) // 4))
+    return points if step == 1 else [*points[:-1:step], points[-1]]
+
+
+def _shapes(view: _Map, found: Sequence[Outline]) -> Iterator[str]:
+    for _, group in groupby(found, lambda outline: outline.part):
+        lines = list(group)
+        placed = [[(view.x(lon), view.y(lat)) for lon, lat in line.points] for line in lines]
+        if len(placed[0]) == 1:
+            x, y = placed[0][0]
+            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{_INK}"/>'
+            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="none" stroke="{_INK}" stroke-width="1.2"/>'
+            continue
+        closed = lines[0].closed
+        drawn = "".join(f"M{' '.join(f'{x:.1f},{y:.1f}' for x, y in line)}{'Z' * closed}" for line in placed)
+        fill = f'fill="{_INK}" fill-opacity=".25" fill-rule="evenodd"' if closed else 'fill="none"'
+        yield f'<path d="{drawn}" {fill} stroke="{_INK}" stroke-width="1.6" stroke-linejoin="round"/>'
 
 
 def _graticule(view: _Map) -> Iterator[str]:

@@ -19,10 +19,12 @@ _LONGEST = 120
 _LINE = "1px solid rgba(128,128,128,.35)"
 _CARD = (
     f"border:{_LINE};border-radius:6px;padding:8px 12px;margin:4px 0;width:fit-content;max-width:100%;"
-    "box-sizing:border-box;font-size:13px;line-height:1.45;color:inherit"
+    "box-sizing:border-box;overflow-x:auto;font-size:13px;line-height:1.45;color:inherit"
 )
+_CODE = "color:inherit;background:none;padding:0;font-size:12px;white-space:nowrap"
 _TABLE = "border-collapse:collapse;margin:4px 0;border:0;color:inherit;font-size:inherit;table-layout:auto"
 _CELL = "border:0;padding:1px 14px 1px 0;text-align:{};vertical-align:top;background:none"
+_NUMBER = "right;white-space:nowrap"
 
 
 def said(text: object, longest: int = _LONGEST) -> str:
@@ -32,7 +34,7 @@ def said(text: object, longest: int = _LONGEST) -> str:
 
 def code(text: object) -> str:
     """An id or a name, to be copied."""
-    return f'<code style="color:inherit;background:none;padding:0;font-size:12px">{said(text)}</code>'
+    return f'<code style="{_CODE}">{said(text)}</code>'
 
 
 def faint(markup: str) -> str:
@@ -63,16 +65,17 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, total: int | None = None, right: Collection[str] = ()
 ) -> str:
-    """Columns under their names, as many rows as are readable; `total` is how many there are, where these are not all.
+    """Columns, as many rows as are readable; `total` is how many there are, where these are not all.
 
-    The columns whose names are in `right` hold numbers.
+    `head` has their names, or nothing where none needs one. The columns whose names are in `right` hold numbers.
     """
     if not rows:
         return ""
-    aligned = ["right" if name in right else "left" for name in head]
+    aligned = [_NUMBER if name in right else "left" for name in head] or None
     shown = rows[:MOST]
     more = (len(rows) if total is None else total) - len(shown)
-    body = _table([_row(map(faint, head), aligned, tag="th"), *(_row(row, aligned) for row in shown)])
+    heads = [_row(map(faint, head), aligned, tag="th")] if head else []
+    body = _table([*heads, *(_row(row, aligned) for row in shown)])
     return body + (faint(f"and {more:,} more") if more > 0 else "")
 
 

@@ -69,3 +69,10 @@ WORDS: ContextVar[Callable[[BaseException], str]] = ContextVar("words", default=
 def in_words(error: BaseException) -> str:
     """What the error says, on one line, but for which request it was; its class where it says nothing."""
     return re.sub(r"^[A-Z]+ /\S*: ", "", harmless(WORDS.get()(error))) or type(error).__name__
+
+
+def outcome(error: BaseException | None) -> str:
+    """In a word, how the work ended."""
+    if error is None:
+        return "complete"
+    return "failed" if isinstance(error, Exception) else "stopped"

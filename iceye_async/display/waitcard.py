@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..errors import PollTimeout
 from ..protocol.waiting import Goal, Standing
 from . import cards
 from .markup import AMBER, BLUE, GREEN, MOST, RED, card, code, facts, faint, mark, said, table
 from .shelf import File, Kind, Shelf, counted
-from .text import duration, in_words, size
+from .text import duration, in_words, outcome, size
 
 if TYPE_CHECKING:
     from typing import Any
@@ -19,22 +20,43 @@ _STATES = {
     "stopped": ("■", AMBER),
     "idle": ("❚❚", AMBER),
     "under way": ("●", BLUE),
+    "between looks": ("●", BLUE),
 }
-IDLE = "not awaited at this moment: <code>await</code> it to go on"
+IDLE = "not awaited yet: <code>await</code> it to begin"
+_BETWEEN = "when it is awaited, or asked for its next step"
 
 
-def waiting(wait: "Waiting[Any, Any]", state: str, *, shelf: Shelf | None = None, elapsed: float | None = None) -> str:
-    """The card. `state` is `under way`, `idle`, or in a word how it ended; `shelf` has its files, where there are any.
+def ending(error: BaseException | None) -> str:
+    """In a word, how a wait ended."""
+    if isinstance(error, StopAsyncIteration):
+        return "complete"
+    return "deadline passed" if isinstance(error, PollTimeout) else outcome(error)
 
-    `elapsed` is the seconds since it was begun.
+
+def waiting(
+    wait: "Waiting[Any, Any]",
+    state: str,
+    *,
+    error: BaseException | None = None,
+    shelf: Shelf | None = None,
+    elapsed: float | None = None,
+) -> str:
+    """The card. `state` is `idle` until it is begun, `under way` or `between looks`, or in a word how it ended.
+
+    `error` is what ended it early; `shelf` has its files, where there are any; `elapsed` is the seconds since it was
+    begun.
     """
     if shelf is None:
         shelf = shelf_of(wait)
     sign, colour = _STATES.get(state, ("✗", RED))
     took = "" if elapsed is None else f" {'in' if state == 'complete' else 'after'} {duration(elapsed)}"
-    told = "waiting" if state in {"idle", "under way"} else f"{said(state)}{took}"
+    told = "waiting" if state in _GOING_ON else f"{said(state)}{took}"
     title = f"{mark(sign, colour, f'<b>{told}</b>')} {faint(f'for the {wait.goal.what} of task')} {code(wait.task_id)}"
-    return card(title, facts(_facts(wait, state, elapsed)), _kinds(shelf), _files(shelf))
+    why = said(in_words(error), 300) if isinstance(error, Exception) and state != "complete" else ""
+    return card(title, facts([*_facts(wait, state, elapsed), ("why", why)]), _kinds(shelf), _files(shelf))
+
+
+_GOING_ON = {"idle", "under way", "between looks"}
 
 
 def shelf_of(wait: "Waiting[Any, Any]") -> Shelf:
@@ -52,9 +74,11 @@ def _facts(wait: "Waiting[Any, Any]", state: str, elapsed: float | None) -> list
         told.append(("until", said(" or ".join(wait.wanted))))
     if state == "idle":
         return [*told, ("", IDLE)]
-    if state != "under way":
+    if state not in _GOING_ON:
         return told
     look = f"in {duration(standing.next_look + 1)}" if standing.next_look > 0 else "under way"
+    if state == "between looks" and standing.next_look == 0:
+        look = _BETWEEN
     return [
         *told,
         ("next look", look),
@@ -85,7 +109,8 @@ def _kinds(shelf: Shelf) -> str:
     heads = ["type", "", "on the disk", "found"]
     # Nothing is said of files where nobody fetches any.
     columns = [at for at in range(4) if at < 2 or any(row[at] for row in rows)]
-    return table([heads[at] for at in columns], [[row[at] for at in columns] for row in rows], total=len(kinds))
+    named = [heads[at] for at in columns] if len(columns) > 2 else ()
+    return table(named, [[row[at] for at in columns] for row in rows], total=len(kinds))
 
 
 def _state(kind: Kind) -> str:
@@ -100,7 +125,7 @@ def _files(shelf: Shelf) -> str:
         [said(file.short), said(row.pace.amount), _share(row.pace.share)] for _, file, row in shelf.under_way[:MOST]
     ]
     lost = [[said(file.short), mark("✗", RED, "failed"), said(file.why, 300)] for file in _lost(shelf.all)]
-    return table(["file", "", ""], [*moving, *lost])
+    return table((), [*moving, *lost])
 
 
 def _lost(kinds: Iterable[Kind]) -> Iterable[File]:

@@ -8,15 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..clock import AsyncioClock
-from ..errors import PollTimeout
 from ..events import DownloadEvent, Failed, Finished, Interrupted
 from ..models import DerivativeUpdate, ProductUpdate, Task
 from ..protocol.lifecycle import IMAGED
 from ..protocol.waiting import Goal, Standing, Update
-from .board import Board, outcome, surfaces
+from .board import Board, surfaces
 from .shelf import Shelf, counted
 from .text import duration, harmless, in_words
-from .waitcard import waiting
+from .waitcard import ending, waiting
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -101,6 +100,7 @@ class WaitBoard(Board):
         self.history: deque[Seen] = deque(maxlen=MOST)
         self.over = ""
         """How it ended, in a word, once it has."""
+        self._error: BaseException | None = None
         self._latest: Any = None
         self._said = Said()
         self._picture = WaitPicture(self, now)
@@ -150,7 +150,7 @@ class WaitBoard(Board):
 
     def _close(self, error: BaseException | None) -> None:
         self.look()
-        self.over = "deadline passed" if isinstance(error, PollTimeout) else outcome(error)
+        self.over, self._error = ending(error), error
         if self.over == "complete" and not self.complete:
             # Whoever drove it has left off.
             self.over = "stopped"
@@ -168,7 +168,8 @@ class WaitBoard(Board):
 
     @property
     def markup(self) -> str:
-        return waiting(self._wait, self.over or "under way", shelf=self.shelf, elapsed=self.elapsed)
+        state = self.over or "under way"
+        return waiting(self._wait, state, error=self._error, shelf=self.shelf, elapsed=self.elapsed)
 
     def told(self, event: Any, now: float) -> None:
         if isinstance(event, Task | ProductUpdate | DerivativeUpdate):

@@ -113,7 +113,7 @@ class Download(Pending[tuple[Place, ...], DownloadEvent], Generic[Place]):
 
     def __repr__(self) -> str:
         left = "nothing asked yet" if self._waiting is None else f"{len(self.latest)} of {self._total} files"
-        return f"<download to {self._place!r}: {left}>"
+        return f"<download to {self._place!r}: {self._left(left)}>"
 
     @property
     def latest(self) -> tuple[Finished, ...]:

@@ -52,7 +52,7 @@ def bounds(geometry: Mapping[str, Any]) -> tuple[float, ...] | None:
     found = list(positions(geometry))
     if not found:
         return None
-    west, east = _span(sorted({position[0] for position in found}))
+    west, east = span(sorted({position[0] for position in found}))
     south, north = min(position[1] for position in found), max(position[1] for position in found)
     if min(map(len, found)) < 3:
         return west, south, east, north
@@ -60,11 +60,11 @@ def bounds(geometry: Mapping[str, Any]) -> tuple[float, ...] | None:
     return west, south, min(heights), east, north, max(heights)
 
 
-def _span(longitudes: list[float]) -> tuple[float, float]:
+def span(longitudes: list[float]) -> tuple[float, float]:
     """West and east. What leaves more than half of the globe free in between lies around the antimeridian."""
     gaps = [(after - before, before, after) for before, after in pairwise(longitudes)]
     widest, before, after = max(gaps, default=(0.0, 0.0, 0.0))
-    return (after, before) if widest > _HALF_TURN else (longitudes[0], longitudes[-1])
+    return (after, before) if _HALF_TURN < widest < 2 * _HALF_TURN else (longitudes[0], longitudes[-1])
 
 
 def _flaw_of_parts(parts: object) -> tuple[str, str] | None:

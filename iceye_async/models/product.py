@@ -116,9 +116,10 @@ class Product:
         an item, if the link host has no name of its own for it. With the `folder` of a download they are those that
         are there as its manifest says, by their absolute paths.
 
-        The item is valid, of the version that pystac writes; what the document says beyond STAC stays. Raises
-        `MissingExtra` without pystac; `UsageError` where the product tells no time, or there is no such folder;
-        `DecodeError` for a footprint that is none, and `DownloadError` for a manifest that cannot be read.
+        The item is valid, of the version that pystac writes, as long as the document uses STAC's own words in STAC's
+        meaning; what it says beyond STAC stays. Raises `MissingExtra` without pystac; `UsageError` where the product
+        tells no time, its footprint is a GeometryCollection, or there is no such folder; `DecodeError` for a footprint
+        that is none, and `DownloadError` for a manifest that cannot be read.
         """
         from .stac import item
 

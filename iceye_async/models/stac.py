@@ -5,6 +5,7 @@ valid item has. An item with a collection is only valid with a link to it, and t
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,7 @@ _OF_THE_ITEM = {
     *("properties", "assets", "links"),
 }
 _OF_AN_ASSET = {"href", "title", "type", "roles"}
+_ZULU = r"(?a)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
 _TIMES = ("start_datetime", "end_datetime", "created", "updated")
 
 
@@ -69,8 +71,23 @@ def _geometry(product: "Product") -> dict[str, Any] | None:
     if found is not None:
         place = f"$.geometry{found[0]}"
         raise DecodeError(f"the footprint of product {clean(product.id, 60)}: {found[1]} @ {place}", where=(place,))
+    if product.geometry["type"] == "GeometryCollection":
+        raise UsageError(
+            f"the footprint of product {clean(product.id, 60)} is a GeometryCollection, and no STAC item may have one"
+        )
     geometry: dict[str, Any] = mask_within(product.geometry)
-    return geometry if bounds(geometry) is not None else None
+    if bounds(geometry) is None:
+        return None
+    if geometry["type"] == "Polygon":
+        geometry["coordinates"] = _closed(geometry["coordinates"])
+    if geometry["type"] == "MultiPolygon":
+        geometry["coordinates"] = [_closed(rings) for rings in geometry["coordinates"] if any(rings)]
+    return geometry
+
+
+def _closed(rings: list[list[Any]]) -> list[list[Any]]:
+    """Each ring with its first position at its end, as RFC 7946 has it."""
+    return [ring if ring[0][:2] == ring[-1][:2] else [*ring, ring[0]] for ring in rings if ring]
 
 
 def _bbox(product: "Product", geometry: dict[str, Any]) -> list[float]:
@@ -81,12 +98,9 @@ def _bbox(product: "Product", geometry: dict[str, Any]) -> list[float]:
 def _properties(product: "Product") -> tuple[dict[str, Any], datetime | None]:
     """The properties of the document, and the one time where it tells one; else they hold a beginning and an end."""
     told = product.document.get("properties") or {}
-    found = {key: value for key, value in mask_within(told).items() if value is not None}
+    found = {key: value for key, value in mask_within(told).items() if value is not None and value != ""}
     if isinstance(product.document.get("collection"), str) and product.document["collection"]:
         found.setdefault("collection", mask_text(product.document["collection"]))
-    for name in ("title", "description"):
-        if found.get(name) == "":
-            del found[name]
     times = {name: _utc(found.pop(name, None)) for name in ("datetime", *_TIMES)}
     moment = times.pop("datetime")
     if product.acquired is not None:
@@ -115,7 +129,9 @@ def _utc(value: object) -> datetime | None:
 
 def _spelled(told: object, time: datetime) -> str:
     """As the document has it, where STAC allows that."""
-    return told if isinstance(told, str) and told.endswith("Z") else time.isoformat().replace("+00:00", "Z")
+    if isinstance(told, str) and re.fullmatch(_ZULU, told) and _utc(told) == time:
+        return told
+    return time.isoformat().replace("+00:00", "Z")
 
 
 def _extensions(told: object) -> list[str]:

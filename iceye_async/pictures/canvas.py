@@ -2,6 +2,7 @@
 
 import io
 import math
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -22,14 +23,17 @@ from matplotlib.transforms import Affine2D
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped,unused-ignore]
 
 from ..display.ground import KM, Outline, Point, bounds, degrees, narrowing, outlines, round_down, unwrapped
+from ..errors import UsageError
+from ..protocol.links import clean
 from .outputs import Shown
 from .plot import OTHERS, Picture, Scene, corners, groups
+from .quicklook import Pixels
 
 _MARGIN = 0.06
 _SMALLEST = 0.01
 """Degrees of a map."""
 _MANY = 300
-"""Marks beyond which they are smaller."""
+"""Marks beyond which they are smaller, and without a halo, which takes longer than they do."""
 _ROUGH = "placed by its footprint, north up (presumed)"
 
 
@@ -40,6 +44,12 @@ class Map(Shown, Figure):
         super().__init__(*args, **options)
         FigureCanvasAgg(self)
 
+    def changed(self) -> bool:
+        return bool(self.stale)
+
+    def bundle(self) -> dict[str, str]:
+        return {"image/png": b64encode(self._repr_png_()).decode(), "text/plain": repr(self)}
+
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
         self.savefig(file, format="png")
@@ -47,10 +57,11 @@ class Map(Shown, Figure):
 
 
 def drawn(scenes: Sequence[Scene]) -> Map:
-    """The figure, with axes for each scene, in the output of the cell."""
+    """The figure, with axes for each scene."""
     across = min(3, max(1, len(scenes)))
     down = max(1, math.ceil(len(scenes) / across))
-    figure = Map(figsize=(6.4 if across == 1 else 4.4 * across, 6.0 * down), layout="constrained", dpi=100)
+    size = (6.4, 6.0) if across == 1 else (4.4 * across, 4.8 * down)
+    figure = Map(figsize=size, layout="constrained", dpi=100)
     counts = groups(scenes)
     colours = dict(zip(counts, chain(colormaps["tab10"].colors, colormaps["Dark2"].colors), strict=False))  # type: ignore[attr-defined]
     for number, scene in enumerate(scenes, 1):
@@ -58,11 +69,12 @@ def drawn(scenes: Sequence[Scene]) -> Map:
     if counts:
         # In two lists: matplotlib leaves out a label that begins with an underscore.
         lines = [Line2D([], [], color=colours[label], **_MARK) for label in counts]
-        labels = [f" {_plain(label)} ({count:,})" for label, count in counts.items()]
-        figure.legend(lines, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
+        labels = [f" {label} ({count:,})" for label, count in counts.items()]
+        legend = figure.legend(lines, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     elif not scenes:
         figure.text(0.5, 0.5, "no derivatives", ha="center", va="center")
-    figure.put()
     return figure
 
 
@@ -72,10 +84,12 @@ _MARK: Mapping[str, Any] = {"linestyle": "none", "marker": "o", "markerfacecolor
 def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any]) -> None:
     shapes = _Shapes(scene)
     for picture, at, footprint in zip(scene.pictures, shapes.corners, shapes.footprints, strict=True):
-        if picture.pixels is not None:
+        if isinstance(picture.pixels, Pixels):
             axes.imshow(
                 imread(io.BytesIO(picture.pixels.png), format="png"),
                 cmap="gray",
+                vmin=0,
+                vmax=1,
                 extent=(0, 1, 0, 1),
                 transform=_placed(at) + axes.transData,
             )
@@ -83,11 +97,15 @@ def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any]) -> None:
             axes.plot(*zip(*_closed(outline), strict=True), color="0.45", linewidth=0.8)
     _draw_marks(axes, scene, shapes.marks, colours)
     _frame(axes, shapes.everything)
-    axes.set_title(_title(scene), fontsize=9)
-    if not scene.marks:
-        axes.text(0.5, 0.5, "no detections", transform=axes.transAxes, ha="center", va="center", bbox=_BOX)
+    axes.set_title(_title(scene), fontsize=9, parse_math=False)
+    if not any(mark.shape for mark in scene.marks):
+        axes.text(
+            0.5, 0.5, "no detections", transform=axes.transAxes, ha="center", va="center", color="black", bbox=_BOX
+        )
     notes = {_note(picture) for picture in scene.pictures} or {"no products"}
-    axes.text(0.01, 0.01, _plain("; ".join(sorted(notes - {""}))), transform=axes.transAxes, fontsize=7, bbox=_BOX)
+    nowhere = sum(not mark.shape for mark in scene.marks)
+    notes |= {f"{nowhere:,} without a place on the map"} if nowhere else set()
+    axes.set_xlabel("; ".join(sorted(notes - {""})), fontsize=7, parse_math=False)
 
 
 _BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}
@@ -121,8 +139,12 @@ def _corners(picture: Picture, footprint: list[Outline]) -> Sequence[Point]:
     ring = list(dict.fromkeys(footprint[0].points))
     if len(ring) != 4:
         ring = [(west, north), (east, north), (west, south), (east, south)]
-    rising, falling = (lambda at: at[1] + at[0] * narrow), (lambda at: at[1] - at[0] * narrow)
-    return (max(ring, key=falling), max(ring, key=rising), min(ring, key=rising), min(ring, key=falling))
+    middle = (sum(lon for lon, _ in ring) / 4, sum(lat for _, lat in ring) / 4)
+    # Around it, against the clock, from the one that is farthest to the top left: so they are four in any case.
+    around = sorted(ring, key=lambda at: math.atan2(at[1] - middle[1], (at[0] - middle[0]) * narrow))
+    first = around.index(max(around, key=lambda at: at[1] - at[0] * narrow))
+    top_left, bottom_left, bottom_right, top_right = [*around[first:], *around[:first]]
+    return top_left, top_right, bottom_left, bottom_right
 
 
 def _placed(at: Sequence[Point]) -> Affine2D:
@@ -136,8 +158,8 @@ def _placed(at: Sequence[Point]) -> Affine2D:
 
 
 def _draw_marks(axes: Axes, scene: Scene, shapes: list[list[Outline]], colours: Mapping[str, Any]) -> None:
-    halo = [withStroke(linewidth=3, foreground="white")]
-    size = 12 if len(shapes) < _MANY else 4
+    many = len(shapes) > _MANY
+    size, halo = (4, []) if many else (12, [withStroke(linewidth=3, foreground="white")])
     for label, colour in colours.items():
         drawn = [
             outline
@@ -166,7 +188,7 @@ def _frame(axes: Axes, shown: Sequence[Outline]) -> None:
     axes.set_ylim(max(-90, south - margin), min(90, north + margin))
     axes.set_aspect(1 / narrow)
     for axis, signs in ((axes.xaxis, "EW"), (axes.yaxis, "NS")):
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4 if (east - west) * narrow > (north - south) / 3 or signs == "NS" else 2))
         axis.set_major_formatter(partial(_tick, axis, signs))
     axes.tick_params(labelsize=8)
     axes.grid(visible=True, color="0.6", linewidth=0.4, alpha=0.6)
@@ -191,17 +213,14 @@ def _title(scene: Scene) -> str:
         picture.product.acquired for picture in scene.pictures if picture.product.acquired is not None
     )
     begun = min((times.start for times in times), default=None)
-    count = len(scene.marks)
-    told = f"task {scene.task_id}\n{count:,} detection{'' if count == 1 else 's'}"
-    return _plain(told if begun is None else f"{told}, acquired {begun:%Y-%m-%d %H:%M:%S} UTC")
+    count = sum(bool(mark.shape) for mark in scene.marks)
+    told = f"task {clean(scene.task_id, 60)}\n{count:,} detection{'' if count == 1 else 's'}"
+    return told if begun is None else f"{told}, acquired {begun:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _note(picture: Picture) -> str:
-    if picture.pixels is None:
-        return picture.reason
+    if isinstance(picture.pixels, UsageError):
+        return "no quicklook"
+    if not isinstance(picture.pixels, Pixels):
+        return f"no quicklook: {type(picture.pixels).__name__}"
     return "" if corners(picture.product) is not None else _ROUGH
-
-
-def _plain(text: str) -> str:
-    """Text that is not taken for a formula."""
-    return text.replace("$", r"\$")

@@ -1,32 +1,43 @@
 """What is put into the output of a cell at once, and appears there once, also where it is the cell's result."""
 
-from typing import Any
+from abc import abstractmethod
 
-from ..display.cell import shell
+from ..display.cell import Output, cell, shell
 from ..errors import MissingExtra
 
 
 class Shown:
     """A picture that knows in which cell it was put last."""
 
-    _cell: int | None = None
+    _cell: object = None
+    _output: Output | None = None
 
-    def put(self) -> None:
+    @abstractmethod
+    def bundle(self) -> dict[str, str]:
+        """What a notebook keeps of it, by media type."""
+
+    def changed(self) -> bool:
+        """Whether it is not any more as it was when it was drawn last."""
+        return False
+
+    def put(self, bundle: dict[str, str]) -> None:
         """Show it in the output of the cell that runs; where none does, nothing happens."""
-        running = shell()
-        if running is not None:
-            from IPython.display import display
-
-            display(self)  # type: ignore[no-untyped-call,unused-ignore]
-            self._cell = running.execution_count
+        if shell() is not None:
+            self._output = Output()
+            self._output.show(bundle)
+            self._cell = cell()
 
     def _ipython_display_(self) -> None:
-        running: Any = shell()
-        if running is None or self._cell != running.execution_count:
+        if shell() is None or self._output is None or self._cell != cell():
             # So IPython shows it as it shows anything else.
             raise NotImplementedError
+        if self.changed():
+            # The cell has changed it meanwhile.
+            self._output.draw(self.bundle())
 
 
-def missing(error: ModuleNotFoundError) -> MissingExtra:
+def missing(error: ModuleNotFoundError) -> Exception:
     """What to raise where matplotlib, or what comes with it, is not there."""
+    if (error.name or "").startswith(__name__.partition(".")[0]):
+        return error
     return MissingExtra(f"pictures need {error.name or 'matplotlib'}: pip install 'iceye-async[notebook]'")

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import detections
 from ..detections import Detections
-from ..display.ground import Outline, bounds, outlines
-from ..errors import DecodeError, DownloadError, NotFound, UsageError
+from ..display.ground import Outline, Point, bounds, outlines
+from ..errors import IceyeError, NotFound, UsageError
 from ..protocol.links import clean
 from .outputs import missing
 from .quicklook import Pixels, fetched, picture_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ..client import Client
     from ..geo import Derivatives
     from ..models import Product
+    from .canvas import Map
 
 MOST = 9
 """Tasks of one figure."""
@@ -28,11 +27,12 @@ _CLASSES = ("class", "classification", "class_name", "classname", "class_label",
 _LEGEND = 12
 """Classes that have a colour of their own; the rarest others share one."""
 OTHERS = "others"
+_CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 _OVERLAP = 2.0
 """How far the corners that a picture is said to have may lie from its footprint, in its widths."""
 
 
-async def plot(client: "Client", derivatives: "Derivatives") -> "Figure":
+async def plot(client: "Client", derivatives: "Derivatives") -> "Map":
     """See `notebook.plot`."""
     canvas = await asyncio.to_thread(_canvas)
     wanted = detections.listed(derivatives)
@@ -48,12 +48,12 @@ async def plot(client: "Client", derivatives: "Derivatives") -> "Figure":
         raise UsageError(
             f"{other.file} has its coordinates in {other.crs}; iceye_async.geo.to_geodataframe() makes degrees of them"
         )
-    key = _class_key(feature["properties"] for one in found for feature in one.features)
     scenes = [
-        Scene(task, marks((one for one in found if one.task_id == task), key), await _pictures(client, task))
-        for task in tasks
+        Scene(task, marks(one for one in found if one.task_id == task), pictures)
+        for task, pictures in (await _pictures(client, tasks)).items()
     ]
-    figure: Figure = canvas.drawn(scenes)
+    figure: Map = await asyncio.to_thread(canvas.drawn, scenes)
+    figure.put(await asyncio.to_thread(figure.bundle))
     return figure
 
 
@@ -67,15 +67,14 @@ def _canvas() -> ModuleType:
 
 
 class Picture(NamedTuple):
-    """A product on the ground: its pixels where they could be fetched, and why not where they could not."""
+    """A product on the ground: its pixels, or why they are not there."""
 
     product: "Product"
-    pixels: Pixels | None
-    reason: str = ""
+    pixels: Pixels | IceyeError
 
 
 class Mark(NamedTuple):
-    """One detection: what it is called in the legend, and where it is."""
+    """One detection: what it is called in the legend, and where it is; nowhere, where it has no place on the Earth."""
 
     label: str
     shape: list[Outline]
@@ -92,32 +91,28 @@ class Scene(NamedTuple):
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-async def _pictures(client: "Client", task_id: str) -> list[Picture]:
-    """The products of the task, one for each footprint; those with something to look at before others."""
+async def _pictures(client: "Client", tasks: Iterable[str]) -> dict[str, list[Picture]]:
+    """Of each task the products, one for each frame; those with something to look at before others."""
+    chosen = {task: await _products(client, task) for task in tasks}
+    products = [product for listed in chosen.values() for product in listed]
+    # The detections are worth seeing without them.
+    found = iter(await fetched(client, products))
+    return {task: [Picture(product, next(found)) for product in listed] for task, listed in chosen.items()}
+
+
+async def _products(client: "Client", task_id: str) -> list["Product"]:
     try:
         products = await client.products.list(task_id)
     except NotFound:
         return []
-    except DecodeError as error:
-        products = error.latest or ()
     chosen: dict[str, Product] = {}
     for product in sorted(products, key=lambda product: picture_of(product) is None):
         if outlines(product.geometry):
-            chosen.setdefault(str(product.geometry), product)
-    return [await _picture(client, product) for product in chosen.values()]
+            chosen.setdefault(product.frame_id or str(product.geometry), product)
+    return list(chosen.values())
 
 
-async def _picture(client: "Client", product: "Product") -> Picture:
-    if picture_of(product) is None:
-        return Picture(product, None, "no quicklook")
-    try:
-        return Picture(product, await fetched(client, product))
-    except (DecodeError, DownloadError) as error:
-        # The detections are worth seeing without it.
-        return Picture(product, None, f"no quicklook: {type(error).__name__}")
-
-
-def corners(product: "Product") -> Sequence[tuple[float, float]] | None:
+def corners(product: "Product") -> Sequence[Point] | None:
     """Longitude and latitude of the picture's corners: top left, top right, bottom left, bottom right.
 
     They are documented for the thumbnail; that the quicklook shows the same is presumed. One documented answer has them
@@ -126,51 +121,44 @@ def corners(product: "Product") -> Sequence[tuple[float, float]] | None:
     west, south, east, north = bounds(outlines(product.geometry))
     wide, high = (east - west) * _OVERLAP, (north - south) * _OVERLAP
     for asset in (product.quicklook, product.thumbnail):
-        told = None if asset is None else asset.coordinates
-        try:
-            found = (
-                [
-                    (float(told[name][0]), float(told[name][1]))
-                    for name in ("top_left", "top_right", "bottom_left", "bottom_right")
-                ]
-                if told is not None
-                else []
-            )
-        except (KeyError, TypeError, ValueError, IndexError):
-            continue
+        found = () if asset is None else _named_corners(asset.coordinates, (west + east) / 2)
         if found and all(west - wide < lon < east + wide and south - high < lat < north + high for lon, lat in found):
             return found
     return None
 
 
+def _named_corners(told: object, near: float) -> Sequence[Point]:
+    """As an asset has them, around that longitude; none where it has not all."""
+    try:
+        found = [told[name] for name in _CORNERS]  # type: ignore[index]
+        return [(lon + 360 * round((near - lon) / 360), lat) for lon, lat in ((float(x), float(y)) for x, y in found)]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return ()
+
+
 # --- marks -----------------------------------------------------------------------------------------------------------
 
 
-def marks(found: Iterable[Detections], key: str | None) -> list[Mark]:
-    """Each detection that is somewhere, by the property with this name, or by its type where it has none."""
+def marks(found: Iterable[Detections]) -> list[Mark]:
+    """Each detection, by its class, or by its type where it has no property for one."""
     return [
-        Mark(_label(one, feature["properties"], key), outlines(feature["geometry"]))
+        Mark(_label(one, feature["properties"]), outlines(feature["geometry"]))
         for one in found
         for feature in one.features
-        if feature["geometry"] is not None
     ]
 
 
-def _class_key(properties: Iterable[Mapping[str, Any]]) -> str | None:
-    there = {name.lower(): name for facts in properties for name in facts}
-    return next((there[name] for name in _CLASSES if name in there), None)
-
-
-def _label(one: Detections, facts: Mapping[str, Any], key: str | None) -> str:
-    kind = clean(one.derivative_type or "", 40)
-    told = None if key is None else facts.get(key)
-    return kind if told is None else clean(str(told), 40)
+def _label(one: Detections, facts: Mapping[str, Any]) -> str:
+    named = {name.lower(): value for name, value in facts.items() if value not in (None, "")}
+    told = next((named[name] for name in _CLASSES if name in named), one.derivative_type or "")
+    return clean(str(told), 40)
 
 
 def groups(scenes: Iterable[Scene]) -> dict[str, int]:
     """The labels with how many detections have them, the most frequent first; `OTHERS` where there are too many."""
-    counts = Counter(mark.label for scene in scenes for mark in scene.marks)
+    counts = Counter(mark.label for scene in scenes for mark in scene.marks if mark.shape)
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     if len(ordered) <= _LEGEND:
         return dict(ordered)
-    return {**dict(ordered[: _LEGEND - 1]), OTHERS: sum(count for _, count in ordered[_LEGEND - 1 :])}
+    shown = [entry for entry in ordered if entry[0] != OTHERS][: _LEGEND - 1]
+    return {**dict(shown), OTHERS: sum(counts.values()) - sum(count for _, count in shown)}

@@ -5,13 +5,14 @@ Source: the API page "Task products".
 
 import asyncio
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from ..errors import DecodeError, UsageError
+from ..detections import temporary
+from ..errors import DecodeError, DownloadError, IceyeError, UsageError
 from ..models import Product, ProductAsset
 from ..protocol.links import clean
 from .outputs import missing
@@ -41,23 +42,55 @@ def picture_of(product: Product) -> ProductAsset | None:
     return product.quicklook or product.thumbnail
 
 
-async def fetched(client: "Client", product: Product) -> Pixels:
-    """The quicklook, or where there is none the thumbnail.
+async def fetched(client: "Client", products: Sequence[Product]) -> list[Pixels | IceyeError]:
+    """The quicklook of each product, or where it has none the thumbnail; or why it is not there.
 
-    Raises `UsageError` where the product has neither, `DecodeError` where it is no picture, and what a download does.
+    They come side by side, as files of one download do: `DownloadError` where one does not come, `DecodeError` where
+    it is no picture, `UsageError` where the product has neither. Raises what ends the download as a whole.
     """
     try:
         import PIL.Image  # noqa: F401 - before anything is asked
     except ModuleNotFoundError as error:
         raise missing(error) from None
+    wanted = {product.id: _with_picture_alone(product) for product in products if picture_of(product) is not None}
+    with temporary() as folder:
+        download = client.download(wanted.values(), to=folder)
+        failure: DownloadError | None = None
+        try:
+            await download
+        except DownloadError as error:
+            failure = error
+        files = {event.asset.rpartition("/")[0]: Path(event.path) for event in download.latest}
+        return await asyncio.to_thread(_all_of, products, files, failure)
+
+
+def _with_picture_alone(product: Product) -> Product:
     picture = picture_of(product)
-    if picture is None:
+    return evolve(product, assets={key: asset for key, asset in product.assets.items() if asset is picture})
+
+
+def _all_of(
+    products: Iterable[Product], files: Mapping[str, Path], failure: DownloadError | None
+) -> list[Pixels | IceyeError]:
+    found: list[Pixels | IceyeError] = []
+    for product in products:
+        try:
+            found.append(_one_of(product, files.get(product.id), failure))
+        except IceyeError as error:
+            found.append(error)
+    return found
+
+
+def _one_of(product: Product, file: Path | None, failure: DownloadError | None) -> Pixels:
+    if file is not None:
+        return _read(file, clean(product.id, 60))
+    if picture_of(product) is None:
         there = ", ".join(clean(key, 60) for key in product.assets) or "nothing"
-        raise UsageError(f"product {product.id} has no quicklook and no thumbnail to show; its assets are {there}")
-    wanted = evolve(product, assets={key: asset for key, asset in product.assets.items() if asset is picture})
-    with TemporaryDirectory(prefix="iceye-async-", ignore_cleanup_errors=True) as folder:
-        [path] = await client.download(wanted, to=folder)
-        return await asyncio.to_thread(_read, path, product.id)
+        raise UsageError(
+            f"product {clean(product.id, 60)} has no quicklook and no thumbnail to show; its assets are {there}"
+        )
+    assert failure is not None  # noqa: S101 - what does not come of a download has an error
+    raise next((error for asset, error in failure.failed.items() if asset.startswith(f"{product.id}/")), failure)
 
 
 def _read(path: Path, product_id: str) -> Pixels:
@@ -68,6 +101,8 @@ def _read(path: Path, product_id: str) -> Pixels:
             shape = picture.size
             if picture.mode in {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}:
                 small: Image = picture
+            elif len(picture.getbands()) > 1:
+                small = picture.convert("RGB")
             else:
                 small = PIL.Image.fromarray(_stretched(picture))
             small.thumbnail((SIDE, SIDE))
@@ -94,7 +129,8 @@ def _stretched(picture: "Image") -> "ndarray[Any, Any]":
     """Sixteen bits and floats as eight, so that neither noise nor a single target decides what is seen."""
     import numpy
 
-    values = numpy.nan_to_num(numpy.asarray(picture, dtype=float))
+    step = max(1, max(picture.size) // (2 * SIDE))
+    values = numpy.nan_to_num(numpy.asarray(picture)[::step, ::step].astype("float32"))
     black, white = numpy.percentile(values, [_DARKEST, _BRIGHTEST])
     scaled: ndarray[Any, Any] = numpy.clip((values - black) / max(white - black, 1e-12) * 255, 0, 255)
     return scaled.astype("uint8")

@@ -1,13 +1,15 @@
 """A product in a notebook, with its quicklook."""
 
 from base64 import b64encode
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from ..display import cards, markup
-from ..errors import UsageError
+from ..errors import IceyeError, UsageError
 from ..models import Product
+from ..protocol.links import clean
 from .outputs import Shown
 from .quicklook import Pixels, fetched
 
@@ -21,12 +23,21 @@ _WIDTH = 420
 async def show(client: "Client", product: Product) -> "Quicklook":
     """See `notebook.show`."""
     if not isinstance(product, Product):
-        raise UsageError(
-            f"show() takes a Product, one of `await client.products.list(task_id)`, not {type(product).__name__}"
-        )
-    shown = Quicklook(product, await fetched(client, product))
-    shown.put()
+        raise UsageError(f"show() takes one Product, not {type(product).__name__}; {_hint(product)}")
+    [pixels] = await fetched(client, [product])
+    if isinstance(pixels, IceyeError):
+        raise pixels
+    shown = Quicklook(product, pixels)
+    shown.put(shown.bundle())
     return shown
+
+
+def _hint(thing: object) -> str:
+    if isinstance(thing, Awaitable) or hasattr(thing, "__aiter__"):
+        return "write `await` before it, and show what it gives one by one"
+    if isinstance(thing, Iterable) and not isinstance(thing, str):
+        return "show them one by one: `for product in products: await show(client, product)`"
+    return "`await client.products.list(task_id)` gives those of a task"
 
 
 @define(slots=False, eq=False, repr=False)
@@ -41,9 +52,12 @@ class Quicklook(Shown):
         """The picture as a PNG file."""
         return self._pixels.png
 
+    def bundle(self) -> dict[str, str]:
+        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+
     def __repr__(self) -> str:
         width, height = self._pixels.shape
-        return f"<quicklook of product {self.product.id}, {width} x {height} pixels>"
+        return f"<quicklook of product {clean(self.product.id, 60)}, {width} x {height} pixels>"
 
     def _repr_html_(self) -> str:
         product, (width, height) = self.product, self._pixels.shape

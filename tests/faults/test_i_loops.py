@@ -518,6 +518,10 @@ def open_files():
     return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0  # noqa: PTH208
 
 
+def left_pending():
+    return sum(type(thing).__name__ in {"Pages", "DerivativeWait"} for thing in gc.get_objects())
+
+
 async def break_often(api):
     going = f"{TASKS}/going/derivatives"
     assert going in api.answers
@@ -546,9 +550,10 @@ def broken():
     gc.collect()
     gc.disable()
     try:
+        before = left_pending()
         with heard() as lines:
             seconds, connections, files, tasks = asyncio.run(break_often(service))
-            pending = sum(type(thing).__name__ in {"Pages", "DerivativeWait"} for thing in gc.get_objects())
+            pending = left_pending() - before
         all_closed = service.emptied()
     finally:
         gc.enable()

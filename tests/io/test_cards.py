@@ -44,7 +44,7 @@ HOSTILE = f"<script>alert(1)</script>\" onmouseover='x' &amp; {LINK}\n\u202e"
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [0.1, 0], [0.1, 0.1], [0, 0.1], [0, 0]]]}
 TAGS = {"div", "span", "b", "code", "table", "tr", "td", "th", "progress"}
-TAGS |= {"svg", "rect", "line", "text", "path", "polygon", "polyline", "circle"}
+TAGS |= {"svg", "title", "rect", "line", "text", "path", "polygon", "polyline", "circle"}
 ATTRIBUTES = {
     "style",
     "value",
@@ -74,7 +74,7 @@ ATTRIBUTES |= {
     "stroke-linejoin",
     "font-size",
 }
-ATTRIBUTES |= {"stroke-opacity", "fill-opacity", "text-anchor", "font-family", "font-weight"}
+ATTRIBUTES |= {"stroke-opacity", "fill-opacity", "fill-rule", "text-anchor", "font-family", "font-weight"}
 
 
 class Seen(HTMLParser):
@@ -365,8 +365,17 @@ def labels(svg):
     return [node.text for node in tagged(svg, "text")]
 
 
+def shapes(svg):
+    """Of each shape its rings or lines, each as the points that are joined."""
+    drawn = [node.get("d") for node in tagged(svg, "path") if node.get("stroke-linejoin")]
+    return [
+        [[tuple(map(float, pair.split(","))) for pair in line.rstrip("Z").split()] for line in path.split("M")[1:]]
+        for path in drawn
+    ]
+
+
 def outline(svg):
-    return [tuple(map(float, pair.split(","))) for pair in tagged(svg, "polygon")[0].get("points").split()]
+    return shapes(svg)[0][0]
 
 
 def scale(svg):
@@ -435,6 +444,7 @@ def test_across_the_antimeridian_it_is_one_small_thing():
         {"type": "GeometryCollection", "geometries": [SQUARE, {"type": "Point", "coordinates": [0, 0]}]},
         {"type": "Polygon", "coordinates": [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]},
         {"type": "Polygon", "coordinates": [[[7, 50]] * 4]},
+        {"type": "LineString", "coordinates": [[0, 0], [5e-324, 0]]},
     ],
 )
 def test_every_geometry_has_a_map(geometry):
@@ -459,6 +469,7 @@ def test_every_geometry_has_a_map(geometry):
         {"type": "Point", "coordinates": [float("nan"), 0]},
         {"type": "Point", "coordinates": [1e400, 0]},
         {"type": "Circle", "coordinates": [0, 0]},
+        {"type": [], "coordinates": [0, 0]},
     ],
 )
 def test_what_is_nowhere_has_none(geometry):
@@ -483,6 +494,44 @@ def test_whatever_a_geometry_holds_the_map_can_be_read(geometry):
         assert "nan" not in markup
         assert "inf" not in markup
         parsed(markup)
+
+
+def test_a_hole_is_no_part_of_what_is_filled():
+    hole = [[0.02, 0.02], [0.04, 0.02], [0.04, 0.04], [0.02, 0.02]]
+    svg = drawing({"type": "Polygon", "coordinates": [SQUARE["coordinates"][0], hole]})
+
+    assert [len(shape) for shape in shapes(svg)] == [2]
+    assert next(node for node in tagged(svg, "path") if node.get("fill-rule")).get("fill-rule") == "evenodd"
+
+
+def test_two_products_of_one_footprint_do_not_empty_each_other():
+    both = ground(SQUARE, SQUARE, {"type": "Polygon"}, None, title="x")
+
+    assert len(shapes(parsed(both))) == 2
+
+
+def test_something_far_away_moves_nothing_else():
+    """Only what is nearer that way is counted on across the antimeridian."""
+    near = {"type": "Polygon", "coordinates": [[[-1, 50], [1, 50], [1, 51], [-1, 50]]]}
+    points = outline(parsed(ground(near, {"type": "Point", "coordinates": [170, 0]}, title="x")))
+
+    assert max(x for x, _ in points) - min(x for x, _ in points) < 5
+
+
+def test_many_small_polygons_are_still_polygons():
+    triangles = [[[[n / 100, 0], [n / 100 + 0.01, 0], [n / 100, 0.01], [n / 100, 0]]] for n in range(3000)]
+    svg = drawing({"type": "MultiPolygon", "coordinates": triangles})
+
+    assert tagged(svg, "circle") == []
+    assert {len(shape[0]) for shape in shapes(svg)} == {4}
+
+
+def test_words_of_a_drawing_that_is_left_out_stay_apart():
+    """A page that is not trusted shows the text without the drawing."""
+    words = re.sub("<[^>]*>", "", ground(SQUARE, title="footprint of x")).split()
+
+    assert words[:3] == ["footprint", "of", "x"]
+    assert {"0.05°", "E", "N", "km"} <= set(words)
 
 
 def test_of_a_million_corners_a_few_thousand_are_drawn():
@@ -511,16 +560,31 @@ def test_an_area_is_what_is_covered():
 async def test_a_report_is_a_table_of_its_tasks(task_of, tmp_path):
     client, known = task_of
     batch = client.await_batch([known, "no <b>such</b> task"], to=tmp_path, journal=tmp_path / "night.db")
-    assert "0 tasks" in seen(batch).text
+    assert seen(batch).text == "2 tasks ❚❚ not awaited yet: await it to begin"
+    assert repr(batch) == "<batch: not awaited yet>"
 
     report = await batch
 
     page = seen(report)
-    assert page.text.startswith("2 tasks ✓ 1 completed ✗ 1 failed ○ 0 waiting")
+    assert page.text.startswith("2 tasks ✓ 1 completed ✗ 1 failed ")
     assert "no <b>such</b> task ✗ failed" in page.text
     assert f"{known} ✓ completed 1 1" in page.text
     assert seen(batch).text == page.text
     assert repr(batch) == "<batch, over: <BatchReport: 1 completed, 1 failed, 0 waiting>>"
+
+
+async def test_what_the_service_says_of_a_failed_task_is_text(connect, service):
+    words = b'{"code": "no", "message": "<img src=x onerror=alert(1)> https://l.example/f?Expires=1&Signature=s"}'
+    service.answers("/api/tasking/v2/tasks/t1/derivatives", (403, {"Content-Type": "application/json"}, words))
+
+    report = await connect().await_batch(["t1"])
+
+    page = seen(report)
+    assert page.tags <= TAGS
+    assert "t1 ✗ failed" in page.text
+    assert "Forbidden: 403" in page.text
+    assert "<img" in page.text
+    assert "Signature" not in report._repr_html_()
 
 
 async def test_a_report_whose_journal_is_gone_says_so(task_of, tmp_path):
@@ -549,8 +613,7 @@ async def test_a_wait_tells_how_it_stands(task_of):
     looks = [seen(wait).text async for _ in wait]
 
     assert before.startswith(f"❚❚ waiting for the derivatives of task {known}")
-    assert "not awaited at this moment" in before
-    assert "DC_VESSELS · not there yet" in before
+    assert before.endswith("not awaited yet: await it to begin DC_VESSELS · not there yet")
     assert looks[-1].startswith("✓ complete for the derivatives")
     assert "DC_VESSELS ✓ ready" in looks[-1]
     assert wait.over
@@ -563,8 +626,22 @@ async def test_a_wait_that_failed_says_why(task_of):
         await wait
 
     text = seen(wait).text
-    assert text.startswith(f"✗ task {known}")
+    assert text.startswith(f"✗ deadline passed for the derivatives of task {known} ")
+    assert f"why task {known}: " in text
     assert "next look" not in text
+
+
+async def test_between_two_steps_of_a_loop_it_goes_on(task_of):
+    """The body of the loop may take as long as a download does."""
+    client, known = task_of
+    wait = client.await_task(known, "DONE", poll=PollPolicy(first=60.0))
+    async for _ in wait:
+        between = seen(wait).text
+        break
+
+    assert between.startswith("● waiting for the status")
+    assert "next look in" in between
+    await wait
 
 
 async def test_a_wait_that_is_driven_tells_when_it_looks_next_and_what_goes_wrong(task_of):
@@ -606,10 +683,12 @@ def outputs(monkeypatch):
 
     def display(bundle, *, raw, display_id):
         assert raw
-        assert display_id
-        mine = [bundle]
-        drawn.append(mine)
-        return types.SimpleNamespace(update=lambda bundle, *, raw: mine.append(bundle))
+        if display_id is True:
+            display_id = len(drawn)
+            drawn.append([])
+        mine = drawn[display_id]
+        mine.append(bundle)
+        return types.SimpleNamespace(display_id=display_id, update=lambda bundle, *, raw: mine.append(bundle))
 
     ipython, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
     ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object(), execution_count=1)
@@ -634,6 +713,32 @@ async def test_what_is_shown_keeps_up_until_it_is_over(outputs):
 
     assert [bundle["text/html"] for bundle in outputs[0]] == ["<b>0</b>", "<b>1</b>", "<b>2</b>", "<b>3</b>"]
     assert [bundle["text/plain"] for bundle in outputs[0]] == ["0", "1", "2", "3"]
+
+
+async def test_a_card_that_fails_harms_nothing_else(outputs, task_of, caplog, monkeypatch):
+    client, known = task_of
+    wait = client.await_derivatives(known)
+    wait._ipython_display_()
+    monkeypatch.setattr("iceye_async.display.cell.Output.draw", lambda *_: 1 / 0)
+
+    assert (await wait).final
+
+    assert "a card failed" in caplog.text
+
+
+async def test_what_comes_to_its_end_is_drawn_at_once(outputs, task_of, monkeypatch):
+    """The last cell of a notebook may be over before the next look."""
+    monkeypatch.setattr("iceye_async.display.livecard.EVERY", 3600)
+    client, known = task_of
+    wait, batch = client.await_derivatives(known), client.await_batch([known])
+    wait._ipython_display_()
+    batch._ipython_display_()
+
+    await asyncio.gather(wait, batch)
+
+    shown = [Seen(drawn[-1]["text/html"]).text for drawn in outputs]
+    assert shown[0].startswith("✓ complete")
+    assert shown[1].startswith("1 task ✓ 1 completed")
 
 
 async def test_what_nobody_has_any_more_is_let_go(outputs):
@@ -661,6 +766,43 @@ async def test_a_wait_and_a_batch_keep_up(outputs, task_of, tmp_path):
     assert shown[0].startswith("✓ complete for the derivatives")
     assert shown[1].startswith("1 task ✓ 1 completed")
     assert len(outputs[0]) > 2
+
+
+async def test_what_is_shown_again_keeps_up_in_both_places(outputs):
+    """It is one output in two cells, which is drawn once."""
+    thing = Counter()
+    thing._ipython_display_()
+    thing._ipython_display_()
+
+    thing.count = 1
+    await asyncio.sleep(0.01)
+
+    [drawn] = outputs
+    assert [bundle["text/plain"] for bundle in drawn] == ["0", "0", "1"]
+
+
+async def test_what_is_shown_from_a_thread_is_shown_as_it_stands(outputs):
+    """Nothing could come back to it there."""
+    with pytest.raises(NotImplementedError):
+        await asyncio.to_thread(Counter()._ipython_display_)
+    assert outputs == []
+
+
+async def test_a_wait_whose_client_is_closed_says_so_and_is_over(task_of):
+    client, known = task_of
+    wait, batch = client.await_task(known), client.await_batch([known])
+    assert not wait.over
+    assert not batch.over
+
+    await client.close()
+
+    assert wait.over
+    assert batch.over
+    assert seen(wait).text.startswith("■ stopped for the status of task")
+    assert "why its client is closed" in seen(wait).text
+    assert "await" not in seen(wait).text
+    wait.close()
+    batch.close()
 
 
 async def test_in_a_terminal_there_is_nothing_to_draw_over(outputs, monkeypatch):

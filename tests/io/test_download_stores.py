@@ -5,6 +5,7 @@ import builtins
 import contextlib
 import gc
 import hashlib
+import json
 import socket
 import sys
 from pathlib import Path
@@ -177,6 +178,12 @@ async def test_an_object_comes_whole_under_the_name_that_a_file_would_have(conne
 
     assert result == ("d1_f.json",)
     assert objects(store) == {"d1_f.json": BODY}
+
+
+async def test_the_type_of_what_it_is_of_is_noted_beside_it(connect, other, hosted, store):
+    await connect().download(found(other), store)
+
+    assert {json.loads(everything(store)[name])["kind"] for name in notes(store)} == {"DC_VESSELS"}
 
 
 async def test_the_names_are_text_in_results_events_and_the_report(connect, other, hosted, store):

@@ -225,6 +225,18 @@ async def test_a_derivative_with_nothing_but_other_forms_is_not_passed_over(conn
     assert not other.requests
 
 
+async def test_beside_others_it_is_passed_over(connect, derivative, other):
+    """A new type of derivatives does not hide those that can be read."""
+    odd = Derivative(
+        id="d2", type="X", task_id="t1", assets=(DerivativeAsset(href=f"{other.url}/d.gpkg", type="gpkg"),)
+    )
+
+    frame = await geo.to_geodataframe(connect(), [odd, derivative(collection(feature({"n": 1})))])
+
+    assert list(frame["n"]) == [1]
+    assert not other.asked("/d.gpkg")
+
+
 # --- what goes wrong on the way --------------------------------------------------------------------------------------
 
 

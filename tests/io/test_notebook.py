@@ -10,9 +10,11 @@ import sys
 import tempfile
 import types
 
+import numpy
 import pytest
 from attrs import evolve
 from matplotlib.collections import LineCollection
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from PIL import Image
 
 import iceye_async
@@ -54,14 +56,18 @@ def temporary(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cell(monkeypatch):
-    """What is put into the output of a cell; `execution_count` is which one runs."""
+    """What is put into the output of a cell, each as it is last; `execution_count` is which one runs."""
     cell = types.SimpleNamespace(execution_count=7, kernel=object(), shown=[])
 
-    def display(thing):
-        try:
-            thing._ipython_display_()
-        except NotImplementedError:
-            cell.shown.append(thing)
+    def display(thing, *, raw=False, display_id=None):
+        if not raw:
+            try:
+                return thing._ipython_display_()
+            except NotImplementedError:
+                pass
+        cell.shown.append(thing)
+        place = len(cell.shown) - 1
+        return types.SimpleNamespace(update=lambda thing, *, raw: cell.shown.__setitem__(place, thing))
 
     ipython, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
     ipython.get_ipython = lambda: cell
@@ -160,6 +166,23 @@ async def test_a_quicklook_that_is_a_geotiff_of_16_bits_is_stretched(sandbox, cl
     assert pixels.getextrema() == (0, 255)
 
 
+@pytest.mark.parametrize("odd", [1e9, math.nan])
+async def test_one_odd_pixel_does_not_decide_what_is_seen(sandbox, client, monkeypatch, odd):
+    values = numpy.tile(numpy.arange(100, dtype="float32"), (100, 1))
+    values[50, 50] = odd
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF")
+    served(monkeypatch, file.getvalue(), "qlk-cog")
+    product = await product_of(sandbox, client, "GRD", "QLK")
+    only = {key: asset for key, asset in product.assets.items() if key == "qlk-cog"}
+
+    pixels = numpy.asarray(embedded(await notebook.show(client, evolve(product, assets=only))))
+
+    assert pixels[0, 0] == 0
+    assert pixels[0, 99] == 255
+    assert 110 < pixels[0, 50] < 145
+
+
 async def test_a_large_picture_is_made_smaller(sandbox, client, monkeypatch):
     served(monkeypatch, picture(size=(3000, 1500)))
     product = await product_of(sandbox, client)
@@ -196,13 +219,39 @@ async def test_a_product_with_nothing_to_look_at_names_what_it_has(sandbox, clie
         await notebook.show(client, evolve(product, assets=only))
 
 
-@pytest.mark.parametrize("thing", [None, "a task id", [], object()])
-async def test_what_cannot_be_shown_is_refused_before_anything_is_asked(client, sandbox, thing):
+@pytest.mark.parametrize(
+    ("thing", "hint"),
+    [
+        (None, "`await client.products.list(task_id)` gives those of a task"),
+        ("a task id", "`await client.products.list(task_id)` gives those of a task"),
+        ([], "show them one by one: `for product in products: await show(client, product)`"),
+        (asyncio.Event().wait, "`await client.products.list(task_id)` gives"),
+    ],
+)
+async def test_what_cannot_be_shown_is_refused_before_anything_is_asked(client, sandbox, thing, hint):
     asked = len(sandbox.requests)
 
-    with pytest.raises(UsageError, match=r"takes a Product, one of `await client\.products\.list\(task_id\)`"):
+    with pytest.raises(UsageError, match=f"takes one Product, not {type(thing).__name__}; {re.escape(hint)}"):
         await notebook.show(client, thing)
     assert len(sandbox.requests) == asked
+
+
+async def test_what_was_not_awaited_is_refused_with_the_word_that_is_missing(client):
+    products = client.products.list("t1")
+
+    with pytest.raises(UsageError, match="not Pages; write `await` before it"):
+        await notebook.show(client, products)
+    products.close()
+
+
+async def test_a_picture_of_another_kind_of_colours_is_shown(sandbox, client, monkeypatch):
+    served(monkeypatch, picture("CMYK", kind="JPEG", colour=(0, 255, 255, 0)))
+
+    shown = embedded(await notebook.show(client, await product_of(sandbox, client)))
+
+    red, green, blue = shown.convert("RGB").getpixel((5, 5))
+    assert red > 200
+    assert max(green, blue) < 60
 
 
 async def test_without_pillow_the_extra_is_named(sandbox, client, monkeypatch):
@@ -243,10 +292,10 @@ async def test_it_is_put_into_the_cell_and_appears_there_once(sandbox, client, c
     shown = await notebook.show(client, product)
     cell.display(shown)
 
-    assert cell.shown == [shown]
+    assert cell.shown == [{"text/html": shown._repr_html_(), "text/plain": repr(shown)}]
     cell.execution_count += 1
     cell.display(shown)
-    assert cell.shown == [shown, shown]
+    assert cell.shown[1:] == [shown]
 
 
 # --- plot ------------------------------------------------------------------------------------------------------------
@@ -269,7 +318,7 @@ def legend(figure):
 
 
 def words(figure):
-    return " ".join(text.get_text() for axes in figure.axes for text in [axes.title, *axes.texts])
+    return " ".join(text.get_text() for axes in figure.axes for text in [axes.title, axes.xaxis.label, *axes.texts])
 
 
 def placed(axes, number=0):
@@ -314,13 +363,14 @@ async def test_they_are_coloured_by_class_where_there_is_one(sandbox, client, mo
         feature(24.89, 60.21, Classification="tanker"),
         feature(24.9, 60.21, Classification="cargo"),
         feature(24.91, 60.21),
+        feature(24.91, 60.21, classification="cargo", Classification=None),
     )
 
     figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
 
     told = legend(figure)
-    assert set(told) == {" cargo (2)", " tanker (1)", " DC_VESSELS (1)"}
-    assert points(figure)[told[" cargo (2)"]] == ((24.88, 60.21), (24.9, 60.21))
+    assert set(told) == {" cargo (3)", " tanker (1)", " DC_VESSELS (1)"}
+    assert points(figure)[told[" cargo (3)"]] == ((24.88, 60.21), (24.9, 60.21), (24.91, 60.21))
 
 
 async def test_many_classes_share_a_colour(sandbox, client, monkeypatch):
@@ -336,6 +386,7 @@ async def test_many_classes_share_a_colour(sandbox, client, monkeypatch):
 async def test_areas_are_outlines_and_what_is_nowhere_is_left_out(sandbox, client, monkeypatch):
     ring = [[24.88, 60.2], [24.89, 60.2], [24.89, 60.21], [24.88, 60.2]]
     shapes = [{"type": "Polygon", "coordinates": [ring]}, {"type": "LineString", "coordinates": ring[:2]}, None]
+    shapes.append({"type": "Point", "coordinates": [60.2, 124.9]})
     detected(monkeypatch, *({"type": "Feature", "geometry": shape, "properties": None} for shape in shapes))
 
     figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
@@ -343,6 +394,18 @@ async def test_areas_are_outlines_and_what_is_nowhere_is_left_out(sandbox, clien
     [lines] = [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
     assert [len(segment) for segment in lines.get_segments()] == [5, 2]
     assert "2 detections" in words(figure)
+    assert "2 without a place on the map" in words(figure)
+    assert set(legend(figure)) == {" DC_VESSELS (2)"}
+
+
+async def test_a_class_that_is_called_others_is_counted_among_them(sandbox, client, monkeypatch):
+    labels = [*["others"] * 5, *(f"kind {n}" for n in range(30))]
+    detected(monkeypatch, *(feature(24.9, 60.2, CLASS=label) for label in labels))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    assert " others (24)" in legend(figure)
+    assert sum(map(len, points(figure).values())) == 35
 
 
 async def test_a_class_is_text_whatever_it_holds(sandbox, client, monkeypatch):
@@ -352,7 +415,7 @@ async def test_a_class_is_text_whatever_it_holds(sandbox, client, monkeypatch):
     figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
 
     assert len(figure._repr_png_()) > 10_000
-    assert {" \\$x^{ (1)", " _hidden (1)"} <= set(legend(figure))
+    assert {" $x^{ (1)", " _hidden (1)", " DC_VESSELS (1)"} <= set(legend(figure))
     assert not any("c4n4ry" in text for text in legend(figure))
 
 
@@ -459,7 +522,19 @@ async def test_a_figure_appears_once(client, cell):
     figure = await notebook.plot(client, [])
     cell.display(figure)
 
-    assert cell.shown == [figure]
+    assert cell.shown == [figure.bundle()]
+    assert base64.b64decode(cell.shown[0]["image/png"]) == figure._repr_png_()
+
+
+async def test_a_figure_that_its_cell_changed_is_seen_changed(client, cell):
+    figure = await notebook.plot(client, [])
+    [before] = cell.shown
+    figure.text(0.1, 0.1, "mine")
+    cell.display(figure)
+
+    [after] = cell.shown
+    assert after["image/png"] != before["image/png"]
+    assert after == figure.bundle()
 
 
 # --- where a picture lies --------------------------------------------------------------------------------------------
@@ -518,6 +593,69 @@ async def test_corners_that_cannot_be_are_not_believed(sandbox, client, monkeypa
     figure, _ = await map_of(sandbox, client, monkeypatch, geometry=TURNED, assets=assets(product.assets, coordinates))
 
     assert "presumed" in words(figure)
+
+
+async def test_which_corner_is_which_is_judged_on_the_ground(sandbox, client, monkeypatch):
+    """At 75 degrees north a degree of longitude is a quarter of one of latitude."""
+    product = await product_of(sandbox, client)
+    ring = [[10.0, 75.0], [10.5, 74.8], [11.0, 75.0], [10.5, 75.2], [10.0, 75.0]]
+    _, axes = await map_of(
+        sandbox,
+        client,
+        monkeypatch,
+        geometry={"type": "Polygon", "coordinates": [ring]},
+        assets=assets(product.assets, None),
+    )
+
+    assert placed(axes) == [(10.5, 75.2), (11.0, 75.0), (10.0, 75.0), (10.5, 74.8)]
+
+
+@pytest.mark.parametrize("lat", [0.0, 60.0, -75.0])
+async def test_the_scale_is_true(sandbox, client, lat):
+    derivatives = await derivatives_of(sandbox, client, point_of_interest=(lat, 24.9))
+
+    [axes] = (await notebook.plot(client, derivatives)).axes
+
+    [bar] = [artist for artist in axes.artists if isinstance(artist, AnchoredSizeBar)]
+    km = float(bar.txt_label.get_text().split()[0])
+    degrees = bar.size_bar.get_children()[0].get_width()
+    assert degrees * 111.2 * math.cos(math.radians(lat)) == pytest.approx(km, rel=0.01)
+
+
+async def test_of_two_products_of_a_frame_the_one_with_a_picture_is_drawn(sandbox, client, monkeypatch):
+    derivatives = await derivatives_of(sandbox, client)
+    [product] = await client.products.list(next(iter(derivatives)).task_id)
+
+    async def products(task_id):
+        return (evolve(product, id="p0", assets={}), product)
+
+    monkeypatch.setattr(client.products, "list", products)
+
+    assert len((await notebook.plot(client, derivatives)).axes[0].images) == 1
+
+
+async def test_a_footprint_that_stands_on_its_corner_has_four(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    diamond = {"type": "Polygon", "coordinates": [[[0, 1], [1, 0], [0, -1], [-1, 0], [0, 1]]]}
+    _, axes = await map_of(sandbox, client, monkeypatch, geometry=diamond, assets=assets(product.assets, None))
+
+    assert set(placed(axes)) == {(0, 1), (1, 0), (0, -1), (-1, 0)}
+
+
+async def test_corners_across_the_antimeridian_are_believed(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    ring = [[179.95, 10], [-179.95, 10], [-179.95, 10.1], [179.95, 10.1], [179.95, 10]]
+    told = dict(zip(("bottom_left", "bottom_right", "top_right", "top_left"), ring[:4], strict=True))
+    figure, axes = await map_of(
+        sandbox,
+        client,
+        monkeypatch,
+        geometry={"type": "Polygon", "coordinates": [ring]},
+        assets=assets(product.assets, told),
+    )
+
+    assert "presumed" not in words(figure)
+    assert placed(axes) == [(179.95, 10.1), (180.05, 10.1), (179.95, 10), (180.05, 10)]
 
 
 async def test_a_footprint_that_is_no_quadrilateral_gives_its_box(sandbox, client, monkeypatch):

@@ -220,6 +220,41 @@ def test_without_a_footprint_there_is_no_box(geometry):
     assert (item.geometry, item.bbox) == (None, None)
 
 
+@pytest.mark.parametrize("kind", ["Polygon", "MultiPolygon"])
+def test_a_ring_that_is_open_is_closed(kind):
+    rings = [[[1, 2], [3, 2], [3, 4]], []]
+
+    item = valid(received(geometry={"type": kind, "coordinates": rings if kind == "Polygon" else [rings, []]}))
+
+    closed = [[[1, 2], [3, 2], [3, 4], [1, 2]]]
+    assert item.geometry["coordinates"] == (closed if kind == "Polygon" else [closed])
+
+
+def test_several_geometries_in_one_are_no_footprint_of_an_item():
+    several = {"type": "GeometryCollection", "geometries": [SQUARE]}
+
+    with pytest.raises(UsageError, match="is a GeometryCollection, and no STAC item may have one"):
+        received(geometry=several).to_pystac()
+
+
+@pytest.mark.parametrize("word", ["2024-12-13 12:58:22Z", "20241213T125822Z"])
+def test_a_time_in_another_spelling_is_spelled_as_stac_wants_it(word):
+    item = valid(received(properties={**TIMES, "updated": word}))
+
+    assert item.properties["updated"] == "2024-12-13T12:58:22Z"
+
+
+def test_a_time_that_was_changed_counts_and_not_the_document():
+    product = received()
+    later = Interval(*(time + timedelta(hours=1) for time in product.acquired))
+
+    assert valid(evolve(product, acquired=later)).properties["start_datetime"] == "2024-12-13T13:58:22Z"
+
+
+def test_a_property_that_says_nothing_is_left_out():
+    assert "license" not in valid(received(properties={**TIMES, "license": ""})).properties
+
+
 def test_a_footprint_that_is_none_is_an_error_with_its_place():
     with pytest.raises(DecodeError, match=r"footprint of product p1: .* @ \$\.geometry\.coordinates") as caught:
         received(geometry={"type": "Polygon", "coordinates": [[[0, 0]]]}).to_pystac()
@@ -398,3 +433,4 @@ def test_a_task_is_a_point_with_plain_facts():
         "window_end": "2026-01-03T00:00:00Z",
     }
     assert type(found["properties"]["status"]) is str
+    assert "s3cr3t" not in evolve(task, id=LINK).__geo_interface__["id"]
