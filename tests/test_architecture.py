@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,17 +61,20 @@ FOREIGN = {
 EVERYWHERE = {"attrs", "aiohttp", "yarl", "backoff"}
 
 
+@cache
 def modules() -> list[str]:
     return sorted(
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in ROOT.rglob("*.py")
     )
 
 
+@cache
 def tree(module: str) -> ast.Module:
     path = ROOT.joinpath(*module.split("."))
     return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
 
 
+@cache
 def imports(module: str) -> tuple[set[str], set[str]]:
     """The modules of this package and the top-level foreign ones that a module imports, wherever in it."""
     is_package = ROOT.joinpath(*module.split(".")).is_dir()

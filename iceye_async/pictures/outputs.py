@@ -1,5 +1,6 @@
 """What is put into the output of a cell at once, and appears there once, also where it is the cell's result."""
 
+import asyncio
 from abc import abstractmethod
 
 from ..display.cell import Output, cell, shell
@@ -20,9 +21,11 @@ class Shown:
         """Whether it is not any more as it was when it was drawn last."""
         return False
 
-    def put(self, bundle: dict[str, str]) -> None:
+    async def put(self) -> None:
         """Show it in the output of the cell that runs; where none does, nothing happens."""
         if shell() is not None:
+            # Elsewhere, for drawing takes a while.
+            bundle = await asyncio.to_thread(self.bundle)
             self._output = Output()
             self._output.show(bundle)
             self._cell = cell()

@@ -53,7 +53,7 @@ async def plot(client: "Client", derivatives: "Derivatives") -> "Map":
         for task, pictures in (await _pictures(client, tasks)).items()
     ]
     figure: Map = await asyncio.to_thread(canvas.drawn, scenes)
-    figure.put(await asyncio.to_thread(figure.bundle))
+    await figure.put()
     return figure
 
 

@@ -28,7 +28,7 @@ async def show(client: "Client", product: Product) -> "Quicklook":
     if isinstance(pixels, IceyeError):
         raise pixels
     shown = Quicklook(product, pixels)
-    shown.put(shown.bundle())
+    await shown.put()
     return shown
 
 

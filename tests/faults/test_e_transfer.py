@@ -2003,7 +2003,8 @@ async def test_e17_the_smallest_files_are_files(dial, host, tmp_path, body, chun
     host.ever = Turn(chunked=chunked)
     download = dial().download(found(link(host)), tmp_path)
 
-    events = await events_of(download)
+    # It may have its name already when its beginning is told.
+    events = [event async for event in download]
 
     arrived(download, tmp_path, body, verified=not chunked)
     assert events[0].size == (None if chunked else len(body))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from iceye_async import BatchReport
 from iceye_async.sandbox import Fault, LinkFault, Sandbox, Scenario
 from iceye_async.sandbox.chance import Chance
 from tests.desk import AT_ONCE, ordered
@@ -531,6 +532,7 @@ async def test_i04_a_batch_stops_and_its_journal_is_free_for_the_next_cell(page,
     async def reached(cell):
         await service.heard(looked)
         await until(lambda: len(list(tmp_path.glob("*/*.geojson"))) == 3)
+        await until(lambda: over in BatchReport.read(journal).completed)
 
     stopped = await interrupted(page, f"batch = {call}\n{drive}", reached)
 

@@ -695,7 +695,7 @@ def outputs(monkeypatch):
     module.display = display
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
-    monkeypatch.setattr("iceye_async.display.livecard.EVERY", 0.001)
+    monkeypatch.setattr("iceye_async.display.livecard.EVERY", 0.004)
     return drawn
 
 

@@ -15,6 +15,7 @@ from iceye_async.cli.app import app
 from iceye_async.cli.options import amount, duration
 from iceye_async.sandbox import Fault
 from iceye_async.session import Session
+from iceye_async.waits import DerivativeWait
 from tests.commands import Shell, Stage, interrupt, let_go
 from tests.desk import AT_ONCE, NOBODY
 
@@ -268,7 +269,8 @@ def test_a_wait_whose_files_do_not_come_is_not_called_complete(run: Shell) -> No
 
 
 def test_a_demo_that_was_stopped_cannot_be_gone_on_with(run: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def stopped(*_: object) -> None:
+    async def stopped(out: object, client: object, wait: DerivativeWait, *_: object) -> None:
+        wait.close()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("iceye_async.cli.demo.follow", stopped)

@@ -26,15 +26,16 @@ from iceye_async import (
     UsageError,
     notebook,
 )
-from iceye_async.sandbox import LinkFault, Sandbox, documents, rasters
-from tests.desk import ordered
+from iceye_async.sandbox import LinkFault, Sandbox, Scenario, documents, rasters
+from tests.desk import AT_ONCE, ordered
 
 ALL = {"derivative_product_types": ["DC_VESSELS", "DC_AIRCRAFT"]}
 
 
 @pytest.fixture
 async def sandbox():
-    async with Sandbox(speed=math.inf) as sandbox:
+    soon = {"DC_VESSELS": 0.0, "DC_AIRCRAFT": 0.0}
+    async with Sandbox(Scenario(**AT_ONCE, derivatives=soon), speed=math.inf) as sandbox:
         yield sandbox
 
 
