@@ -33,7 +33,7 @@ class Output:
         from IPython.display import display
 
         known = True if self._handle is None else self._handle.display_id
-        self._handle = display(bundle, raw=True, display_id=known)  # type: ignore[no-untyped-call,unused-ignore]
+        self._handle = display(bundle, raw=True, display_id=known)
 
     def draw(self, bundle: dict[str, str]) -> None:
         """Show this; by media type, in as many forms as there are."""
