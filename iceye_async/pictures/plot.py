@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import detections
 from ..detections import Detections
 from ..display.ground import Outline, Point, bounds, outlines
-from ..errors import IceyeError, NotFound, UsageError
+from ..errors import DecodeError, IceyeError, NotFound, UsageError
 from ..protocol.links import clean
 from .outputs import missing
 from .quicklook import Pixels, fetched, picture_of
@@ -101,10 +101,14 @@ async def _pictures(client: "Client", tasks: Iterable[str]) -> dict[str, list[Pi
 
 
 async def _products(client: "Client", task_id: str) -> list["Product"]:
+    listing = client.products.list(task_id)
     try:
-        products = await client.products.list(task_id)
+        products = await listing
     except NotFound:
         return []
+    except DecodeError:
+        # One that cannot be read does not hide the others.
+        products = listing.latest
     chosen: dict[str, Product] = {}
     for product in sorted(products, key=lambda product: picture_of(product) is None):
         if outlines(product.geometry):

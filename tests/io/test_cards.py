@@ -6,6 +6,7 @@ import re
 import sys
 import types
 import weakref
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -31,6 +32,7 @@ from iceye_async import (
     TransportError,
 )
 from iceye_async.display import following
+from iceye_async.display.cell import Output
 from iceye_async.display.ground import area, ground
 from iceye_async.display.livecard import Lasting
 from iceye_async.events import Failed
@@ -766,6 +768,21 @@ async def test_a_wait_and_a_batch_keep_up(outputs, task_of, tmp_path):
     assert shown[0].startswith("✓ complete for the derivatives")
     assert shown[1].startswith("1 task ✓ 1 completed")
     assert len(outputs[0]) > 2
+
+
+async def test_what_keeps_up_does_so_for_the_cell_that_runs(outputs, monkeypatch):
+    """A kernel tells by the context for which cell something is drawn; the one that showed it may be long over."""
+    runs, drawn_for = ContextVar("runs", default="whichever runs"), []
+    draw = Output.draw
+    monkeypatch.setattr(Output, "draw", lambda *given: (drawn_for.append(runs.get()), draw(*given)))
+    runs.set("the first")
+    thing = Counter()
+    thing._ipython_display_()
+
+    thing.count = 1
+    await asyncio.sleep(0.02)
+
+    assert drawn_for == ["whichever runs"]
 
 
 async def test_what_is_shown_again_keeps_up_in_both_places(outputs):

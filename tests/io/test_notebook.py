@@ -7,7 +7,6 @@ import json
 import math
 import re
 import sys
-import tempfile
 import types
 
 import numpy
@@ -28,6 +27,7 @@ from iceye_async import (
 )
 from iceye_async.sandbox import LinkFault, Sandbox, Scenario, documents, rasters
 from tests.desk import AT_ONCE, ordered
+from tests.io.test_geo import temporary  # noqa: F401 - a fixture of all tests here
 
 ALL = {"derivative_product_types": ["DC_VESSELS", "DC_AIRCRAFT"]}
 
@@ -43,16 +43,6 @@ async def sandbox():
 async def client(sandbox):
     async with sandbox.client() as client:
         yield client
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
-    """Where temporary folders are made; none is left there."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture
@@ -273,7 +263,7 @@ async def test_an_error_of_the_link_host_is_that_of_a_download(sandbox, client):
         await notebook.show(client, product)
 
 
-async def test_a_show_that_is_cancelled_leaves_nothing(sandbox, client, temporary):
+async def test_a_show_that_is_cancelled_leaves_nothing(sandbox, client):
     product = await product_of(sandbox, client)
     sandbox.link_faults.append(LinkFault(path="quicklook", delay=300))
     showing = asyncio.create_task(notebook.show(client, product))
@@ -478,6 +468,21 @@ async def test_a_task_without_products_has_its_detections(sandbox, client, monke
     figure = await notebook.plot(client, derivatives)
 
     assert "no products" in words(figure)
+    assert sum(map(len, points(figure).values())) == 11
+
+
+async def test_a_product_that_cannot_be_read_hides_neither_the_others_nor_the_detections(sandbox, client, monkeypatch):
+    real = documents.product
+    monkeypatch.setattr(
+        documents,
+        "product",
+        lambda item_id, kind, *rest: real(item_id, kind, *rest) | ({"id": 7} if kind == "SLC-COG" else {}),
+    )
+    derivatives = await derivatives_of(sandbox, client, product_types=["SLC-COG", "GRD"])
+
+    figure = await notebook.plot(client, derivatives)
+
+    assert len(figure.axes[0].images) == 1
     assert sum(map(len, points(figure).values())) == 11
 
 
