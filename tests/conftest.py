@@ -4,10 +4,12 @@ It also makes aioresponses work with aiohttp 3.14 and later.
 """
 
 import asyncio
+import gc
 import inspect
 import logging
 import pickle
 import secrets
+import signal
 import socket
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -29,6 +31,9 @@ from iceye_async.session import Session
 from tests.showing import frames
 
 DATA = Path(__file__).parent / "data"
+
+# A shell that starts this in the background has SIGINT ignored, by the programs that the tests start and stop as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # aioresponses 0.7.9 does not know that aiohttp 3.14 wants a stream writer, and that pausing a stream wants a parser.
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
@@ -244,6 +249,13 @@ def aviary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aviary]:
     found = [text[:400] for text in aviary.everything() if CANARY in text]
     aviary.errors.clear()
     assert not found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """The thirteen thousand tests themselves need not be looked through whenever garbage is collected."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

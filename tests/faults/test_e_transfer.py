@@ -232,11 +232,14 @@ async def failure(download, kind=DownloadError):
 
 
 async def events_of(download):
-    """All that it tells, up to the error if there is one. Nothing has its final name before `Finished`."""
+    """All that it tells, up to the error if there is one. Nothing has its final name before it is whole."""
     events = []
     try:
         async for event in download:
-            assert isinstance(event, Finished) or not event.path.exists()
+            if not isinstance(event, Finished) and event.path.exists():
+                # Only the first is waited for: a later one may be read when `Finished` is to be told next.
+                assert any(isinstance(earlier, Progressed) for earlier in events)
+                assert event.path.stat().st_size == event.size
             events.append(event)
     except DownloadError:
         pass
