@@ -15,6 +15,8 @@ nox.options.error_on_missing_interpreters = True
 EVERYTHING = ".[cli,cloud,geo,notebook,otel,stac]"
 """The package with all its extras."""
 PROJECT = nox.project.load_toml("pyproject.toml")
+BUSY = "--numprocesses=3"
+"""For two cores: a third of what the tests take is waiting, for programs and for disks."""
 
 
 def group(name: str) -> list[str]:
@@ -46,7 +48,7 @@ def tests(session: nox.Session) -> None:
         # By its own tests alone, and not by chance: these need no event loop.
         session.run("pytest", "tests/protocol", "--numprocesses=2", "--cov", "--cov-report=term")
     others = session.posargs or ["--ignore=tests/protocol"]
-    session.run("pytest", "--numprocesses=2", *others)
+    session.run("pytest", BUSY, *others)
 
 
 @nox.session
@@ -56,7 +58,7 @@ def lowest(session: nox.Session) -> None:
     session.install(
         *[requirement.replace(">=", "==").partition(",")[0] for requirement in PROJECT["project"]["dependencies"]]
     )
-    session.run("pytest", "--numprocesses=2", "-q", *session.posargs)
+    session.run("pytest", BUSY, "-q", *session.posargs)
 
 
 @nox.session
