@@ -55,6 +55,12 @@ class Detections:
     image_id: str | None = None
 
 
+def check_client(client: object) -> None:
+    """That files can be fetched with it."""
+    if not callable(getattr(client, "download", None)):
+        raise UsageError(f"client is the Client to fetch files with, not {type(client).__name__}")
+
+
 # --- of derivatives --------------------------------------------------------------------------------------------------
 
 
@@ -84,8 +90,7 @@ async def fetched(client: "Client", wanted: tuple[Derivative, ...]) -> list[Dete
     The files come as `client.download()` brings them, into a temporary folder that is gone afterwards. Raises its
     errors, `DecodeError` for what is no GeoJSON, and `UsageError`.
     """
-    if not callable(getattr(client, "download", None)):
-        raise UsageError(f"client is the Client to fetch files with, not {type(client).__name__}")
+    check_client(client)
     if not any(derivative.assets for derivative in wanted):
         return []
     with temporary() as folder:

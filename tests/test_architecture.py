@@ -43,7 +43,7 @@ FOREIGN = {
     "detections": {"attrs"},
     "geo": {"geopandas", "pandas", "pyproj", "shapely"},
     "notebook": {"matplotlib"},
-    "pictures": {"attrs", "matplotlib", "mpl_toolkits", "numpy", "PIL", "IPython"},
+    "pictures": {"attrs", "matplotlib", "mpl_toolkits", "numpy", "PIL", "shapely", "IPython"},
     "errors": set(),
     "display": {"attrs", "rich"},
     **dict.fromkeys(

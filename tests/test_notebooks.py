@@ -46,6 +46,39 @@ def test_what_is_saved_with_it_holds_no_secret_no_failure_and_nothing_of_a_machi
     assert not [each for each in outputs if each.output_type == "error" or each.get("name") == "stderr"]
 
 
+ACCOUNT = """import math
+from iceye_async import Client
+from iceye_async.sandbox import Sandbox
+service = await Sandbox(speed=math.inf).__aenter__()
+Client.from_env = service.client"""
+"""What stands for an account: the documented service, and the client of whoever is signed in."""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_with_an_account_it_runs_as_it_says(path, tmp_path):
+    """The lines of the text in place of the sandbox, and all other cells as they are."""
+    notebook = nbformat.read(path, as_version=4)
+    [told] = [cell.source for cell in notebook.cells if "Client.from_env()" in cell.source]
+    instead, price = re.findall(r"^```python\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
+    at, first = next((at, cell) for at, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    first.source = first.source.partition("opened = ")[0] + instead
+    notebook.cells.insert(at + 1, nbformat.v4.new_code_cell(price))
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(ACCOUNT))
+    notebook.cells.append(nbformat.v4.new_code_cell("await service.__aexit__(None, None, None)"))
+
+    NotebookClient(notebook, kernel_name="python3", timeout=30, resources={"metadata": {"path": tmp_path}}).execute()
+
+    assert "Price(" in str(notebook.cells[at + 2].outputs)
+    assert [place.name for place in tmp_path.iterdir()] == [re.search(r'folder = Path\("(\w+)"\)', instead)[1]]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_line_is_wider_than_a_page(path):
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+    assert max(len(line) for cell in cells for line in cell.source.splitlines()) <= 100
+
+
 CELLS = (
     """import asyncio, math
 from datetime import timedelta

@@ -21,7 +21,7 @@ _MARGIN = 0.16
 """Of the larger side, around what is shown."""
 _SMALLEST = 0.08
 """Degrees of a map around one point,"""
-_POINT = 1e-7
+POINT = 1e-7
 """which is whatever is smaller than this: a centimetre."""
 _LINES = 4
 """Lines of the graticule in each direction, at most."""
@@ -137,7 +137,7 @@ class _Map(NamedTuple):
         narrow = narrowing(lat)
         wide, high = (east - west) * narrow, north - south
         most = max(wide, high)
-        margin = most * _MARGIN if most > _POINT else _SMALLEST
+        margin = most * _MARGIN if most > POINT else _SMALLEST
         per_lat = min((_RIGHT - _LEFT) / (wide + 2 * margin), (_BOTTOM - _TOP) / (high + 2 * margin))
         per_lon = per_lat * narrow
         return cls(lon - (_RIGHT - _LEFT) / 2 / per_lon, lat + (_BOTTOM - _TOP) / 2 / per_lat, per_lon, per_lat)

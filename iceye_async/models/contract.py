@@ -6,9 +6,10 @@ from typing import Any
 from attrs import field, frozen
 
 from .enums import ImagingMode
+from .masking import masked
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class Allowance:
     """What a contract allows of one thing, and what it takes where a task does not say."""
 
@@ -16,7 +17,7 @@ class Allowance:
     default: str | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class Contract:
     """A contract, as far as its documented fields go.
 

@@ -8,9 +8,10 @@ from attrs import field, frozen
 
 from ..protocol.links import mask
 from .enums import DerivativeType
+from .masking import masked
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class DerivativeAsset:
     """A file of a derivative. `type` is the service's word for the format (`geojson`), not a media type."""
 
@@ -19,7 +20,7 @@ class DerivativeAsset:
     type: str | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class Derivative:
     """One detection run over one image. Without assets it is still being made.
 
@@ -104,7 +105,7 @@ def _derivative_set(derivatives: tuple[Derivative, ...], final: bool) -> Derivat
     return DerivativeSet(derivatives, final=final)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class DerivativeUpdate(Collection[Derivative]):
     """One step of a wait for derivatives; iterating it iterates its `derivatives`.
 

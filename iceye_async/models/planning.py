@@ -9,10 +9,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from .masking import masked
 from .task import Interval
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class Scene:
     """How a task's picture is planned (while it is ACTIVE, and the plan may change), or was taken (FULFILLED, DONE)."""
 
@@ -30,7 +31,7 @@ class Scene:
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class Price:
     """What a task would cost. Whether `amount` is in minor units (cents) is not documented for this call."""
 
@@ -40,7 +41,7 @@ class Price:
     document: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class Feasibility:
     """Whether a task could be carried out. The one `result` that is known is FEASIBLE; others come as they are."""
 

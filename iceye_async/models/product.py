@@ -9,6 +9,7 @@ from attrs import field, frozen
 from ..protocol.links import mask, mask_text, mask_within
 from . import assets as files
 from .enums import ProductType
+from .masking import masked
 from .task import Interval
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pystac
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class ProductAsset:
     """A file of a product. `type` is its media type."""
 
@@ -30,7 +31,7 @@ class ProductAsset:
     """Of a thumbnail: the [lon, lat] of its corners, by `top_left`, `top_right`, `bottom_left`, `bottom_right`."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class Product:
     """One product of a task.
 
@@ -126,7 +127,7 @@ class Product:
         return item(self, folder)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class ProductUpdate(Collection[Product]):
     """One step of a wait for products; iterating it iterates its `products`.
 

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from ..protocol.links import mask_text, mask_within
 from .enums import DerivativeType, ImagingMode, ProductType, TaskStatus
+from .masking import masked
 
 
 class Position(NamedTuple):
@@ -54,7 +55,7 @@ _FACTS = (
 """Of a task on a map. Where it is delivered to and who is told of it are no facts of a place."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=masked)
 class Task:
     """A task as the service last told it.
 

@@ -8,13 +8,14 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+import shapely
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -22,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped,unused-ignore]
 
-from ..display.ground import KM, Outline, Point, bounds, degrees, narrowing, outlines, round_down, unwrapped
+from ..display.ground import KM, POINT, Outline, Point, bounds, degrees, narrowing, round_down, unwrapped
 from ..errors import UsageError
 from ..protocol.links import clean
 from .outputs import Shown
@@ -32,8 +33,17 @@ from .quicklook import Pixels
 _MARGIN = 0.06
 _SMALLEST = 0.01
 """Degrees of a map."""
+_GREY = colormaps["tab10"](7)
+_COLOURS = [*(colormaps["tab10"](at) for at in range(10) if at != 7), "black"]
+"""Of classes: as many as have one of their own."""
+_SPECK = 0.02
+"""What is smaller than this part of the map is drawn as a mark: its outline would be hidden by its own halo."""
 _MANY = 300
 """Marks beyond which they are smaller, and without a halo, which takes longer than they do."""
+_COLUMNS = 3
+"""Of the legend, at most."""
+_STRAIGHT = 0.02
+"""How far a corner of a footprint may lie beside the line of those next to it and be none, in sides of its square."""
 _ROUGH = "placed by its footprint, north up (presumed)"
 
 
@@ -53,6 +63,8 @@ class Map(Shown, Figure):
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
         self.savefig(file, format="png")
+        # Saving alone makes it stale.
+        self.stale = False
         return file.getvalue()
 
 
@@ -63,19 +75,37 @@ def drawn(scenes: Sequence[Scene]) -> Map:
     size = (6.4, 6.0) if across == 1 else (4.4 * across, 4.8 * down)
     figure = Map(figsize=size, layout="constrained", dpi=100)
     counts = groups(scenes)
-    colours = dict(zip(counts, chain(colormaps["tab10"].colors, colormaps["Dark2"].colors), strict=False))  # type: ignore[attr-defined]
+    colours = {label: _GREY if label == OTHERS else colour for label, colour in zip(counts, _COLOURS, strict=False)}
     for number, scene in enumerate(scenes, 1):
         _draw(figure.add_subplot(down, across, number), scene, colours)
     if counts:
-        # In two lists: matplotlib leaves out a label that begins with an underscore.
-        lines = [Line2D([], [], color=colours[label], **_MARK) for label in counts]
-        labels = [f" {label} ({count:,})" for label, count in counts.items()]
-        legend = figure.legend(lines, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+        _explain(figure, counts, colours)
     elif not scenes:
         figure.text(0.5, 0.5, "no derivatives", ha="center", va="center")
     return figure
+
+
+def _explain(figure: Map, counts: Mapping[str, int], colours: Mapping[str, Any]) -> None:
+    """The legend, in as many columns as there is room for."""
+    # In two lists: matplotlib leaves out a label that begins with an underscore.
+    lines = [Line2D([], [], color=colours[label], **_MARK) for label in counts]
+    labels = [f" {_written(label)} ({count:,})" for label, count in counts.items()]
+    for columns in range(min(_COLUMNS, len(labels)), 0, -1):
+        legend = figure.legend(lines, labels, loc="outside lower center", ncols=columns, frameon=False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        if legend.get_window_extent().width <= figure.bbox.width:
+            break
+        if columns > 1:
+            legend.remove()
+
+
+def _written(text: str) -> str:
+    """With the signs that the fonts do not have as escapes: matplotlib would warn, and draw all of them alike."""
+    known = set[int]()
+    for family in FontProperties().get_family():
+        known.update(get_font(findfont(FontProperties(family=[family]))).get_charmap())
+    return "".join(sign if ord(sign) in known else sign.encode("ascii", "backslashreplace").decode() for sign in text)
 
 
 _MARK: Mapping[str, Any] = {"linestyle": "none", "marker": "o", "markerfacecolor": "none", "markeredgewidth": 1.6}
@@ -95,17 +125,17 @@ def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any]) -> None:
             )
         for outline in footprint:
             axes.plot(*zip(*_closed(outline), strict=True), color="0.45", linewidth=0.8)
-    _draw_marks(axes, scene, shapes.marks, colours)
     _frame(axes, shapes.everything)
-    axes.set_title(_title(scene), fontsize=9, parse_math=False)
+    _draw_marks(axes, scene, shapes.marks, colours)
+    axes.set_title(_written(_title(scene)), fontsize=9, parse_math=False)
     if not any(mark.shape for mark in scene.marks):
-        axes.text(
-            0.5, 0.5, "no detections", transform=axes.transAxes, ha="center", va="center", color="black", bbox=_BOX
-        )
-    notes = {_note(picture) for picture in scene.pictures} or {"no products"}
+        told = "no detections yet" if scene.unfinished else "no detections"
+        axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", va="center", color="black", bbox=_BOX)
+    notes = {_note(picture) for picture in scene.pictures} or {"no product with a footprint"}
+    notes |= {f"{clean(kind, 40)} not there yet" for kind in scene.unfinished}
     nowhere = sum(not mark.shape for mark in scene.marks)
     notes |= {f"{nowhere:,} without a place on the map"} if nowhere else set()
-    axes.set_xlabel("; ".join(sorted(notes - {""})), fontsize=7, parse_math=False)
+    axes.set_xlabel(_written("; ".join(sorted(notes - {""}))), fontsize=7, parse_math=False)
 
 
 _BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}
@@ -115,7 +145,7 @@ class _Shapes:
     """All that a scene has on the ground, counted on across the antimeridian together."""
 
     def __init__(self, scene: Scene) -> None:
-        footprints = [outlines(picture.product.geometry) for picture in scene.pictures]
+        footprints = [picture.footprint for picture in scene.pictures]
         placed = [
             Outline(list(_corners(picture, shape)), closed=False)
             for picture, shape in zip(scene.pictures, footprints, strict=True)
@@ -134,17 +164,29 @@ def _corners(picture: Picture, footprint: list[Outline]) -> Sequence[Point]:
     told = corners(picture.product)
     if told is not None:
         return told
-    west, south, east, north = bounds(footprint)
+    _, south, _, north = bounds(footprint)
     narrow = narrowing((south + north) / 2)
-    ring = list(dict.fromkeys(footprint[0].points))
-    if len(ring) != 4:
-        ring = [(west, north), (east, north), (west, south), (east, south)]
-    middle = (sum(lon for lon, _ in ring) / 4, sum(lat for _, lat in ring) / 4)
-    # Around it, against the clock, from the one that is farthest to the top left: so they are four in any case.
-    around = sorted(ring, key=lambda at: math.atan2(at[1] - middle[1], (at[0] - middle[0]) * narrow))
-    first = around.index(max(around, key=lambda at: at[1] - at[0] * narrow))
-    top_left, bottom_left, bottom_right, top_right = [*around[first:], *around[:first]]
+    # Against the clock, from the one that is farthest to the top left.
+    ring = _square(footprint, narrow)
+    first = ring.index(max(ring, key=lambda at: at[1] - at[0] * narrow))
+    top_left, bottom_left, bottom_right, top_right = [*ring[first:], *ring[:first]]
     return top_left, top_right, bottom_left, bottom_right
+
+
+def _square(footprint: list[Outline], narrow: float) -> list[Point]:
+    """The four corners of a footprint, in one part or several; those of the least rectangle, where it has not four.
+
+    They go around it against the clock. A degree of longitude is so much narrower than one of latitude.
+    """
+    points = shapely.MultiPoint([(lon * narrow, lat) for outline in footprint for lon, lat in outline.points])
+    around = points.convex_hull
+    ring = around.simplify(_STRAIGHT * math.sqrt(around.area))
+    if ring.geom_type != "Polygon" or len(ring.exterior.coords) != 5:
+        ring = shapely.oriented_envelope(points)
+    if ring.geom_type != "Polygon":
+        # A line, or a point.
+        ring = shapely.box(*points.bounds)
+    return [(x / narrow, y) for x, y in shapely.orient_polygons(ring).exterior.coords[:-1]]
 
 
 def _placed(at: Sequence[Point]) -> Affine2D:
@@ -159,13 +201,15 @@ def _placed(at: Sequence[Point]) -> Affine2D:
 
 def _draw_marks(axes: Axes, scene: Scene, shapes: list[list[Outline]], colours: Mapping[str, Any]) -> None:
     many = len(shapes) > _MANY
+    south, north = axes.get_ylim()
+    seen = partial(_seen, least=_SPECK * (north - south))
     size, halo = (4, []) if many else (12, [withStroke(linewidth=3, foreground="white")])
     for label, colour in colours.items():
         drawn = [
             outline
             for mark, shape in zip(scene.marks, shapes, strict=True)
             if mark.label == label or (label == OTHERS and mark.label not in colours)
-            for outline in shape
+            for outline in map(seen, shape)
         ]
         points = [outline.points[0] for outline in drawn if len(outline.points) == 1]
         lines = [_closed(outline) for outline in drawn if len(outline.points) > 1]
@@ -173,6 +217,14 @@ def _draw_marks(axes: Axes, scene: Scene, shapes: list[list[Outline]], colours: 
             axes.plot(*zip(*points, strict=True), color=colour, markersize=size, path_effects=halo, **_MARK)
         if lines:
             axes.add_collection(LineCollection(lines, colors=[colour], linewidths=1.6, path_effects=halo))
+
+
+def _seen(outline: Outline, least: float) -> Outline:
+    """As it is drawn: a point, where it is smaller than so many degrees of latitude."""
+    west, south, east, north = bounds([outline])
+    middle = ((west + east) / 2, (south + north) / 2)
+    small = max((east - west) * narrowing(middle[1]), north - south) < least
+    return Outline([middle], closed=False) if small else outline
 
 
 def _closed(outline: Outline) -> list[Point]:
@@ -183,12 +235,13 @@ def _frame(axes: Axes, shown: Sequence[Outline]) -> None:
     """Limits, degrees, a scale: a degree of longitude is as wide as it is there."""
     west, south, east, north = bounds(shown) if shown else (-180.0, -90.0, 180.0, 90.0)
     narrow = narrowing((south + north) / 2)
-    margin = max(_SMALLEST, _MARGIN * max((east - west) * narrow, north - south))
+    most = max((east - west) * narrow, north - south)
+    margin = _MARGIN * most if most > POINT else _SMALLEST
     axes.set_xlim(west - margin / narrow, east + margin / narrow)
     axes.set_ylim(max(-90, south - margin), min(90, north + margin))
     axes.set_aspect(1 / narrow)
     for axis, signs in ((axes.xaxis, "EW"), (axes.yaxis, "NS")):
-        axis.set_major_locator(MaxNLocator(4 if (east - west) * narrow > (north - south) / 3 or signs == "NS" else 2))
+        axis.set_major_locator(_steps(4 if (east - west) * narrow > (north - south) / 3 or signs == "NS" else 2))
         axis.set_major_formatter(partial(_tick, axis, signs))
     axes.tick_params(labelsize=8)
     axes.grid(visible=True, color="0.6", linewidth=0.4, alpha=0.6)
@@ -200,6 +253,10 @@ def _frame(axes: Axes, shown: Sequence[Outline]) -> None:
     )
     bar.patch.set(alpha=0.75, edgecolor="none")
     axes.add_artist(bar)
+
+
+# So that a label needs no more digits than its step.
+_steps = partial(MaxNLocator, steps=[1, 2, 5, 10])
 
 
 def _tick(axis: Axis, signs: str, value: float, _: int) -> str:

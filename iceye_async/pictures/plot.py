@@ -17,15 +17,15 @@ from .quicklook import Pixels, fetched, picture_of
 if TYPE_CHECKING:
     from ..client import Client
     from ..geo import Derivatives
-    from ..models import Product
+    from ..models import Derivative, Product
     from .canvas import Map
 
 MOST = 9
 """Tasks of one figure."""
 _CLASSES = ("class", "classification", "class_name", "classname", "class_label", "object_class", "category", "label")
 """What the class of a detection may be called: classifications are documented, and no schema is public."""
-_LEGEND = 12
-"""Classes that have a colour of their own; the rarest others share one."""
+_LEGEND = 10
+"""Colours of classes; the rarest classes share one, where there are more."""
 OTHERS = "others"
 _CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 _OVERLAP = 2.0
@@ -48,11 +48,8 @@ async def plot(client: "Client", derivatives: "Derivatives") -> "Map":
         raise UsageError(
             f"{other.file} has its coordinates in {other.crs}; iceye_async.geo.to_geodataframe() makes degrees of them"
         )
-    scenes = [
-        Scene(task, marks(one for one in found if one.task_id == task), pictures)
-        for task, pictures in (await _pictures(client, tasks)).items()
-    ]
-    figure: Map = await asyncio.to_thread(canvas.drawn, scenes)
+    pictures = await _pictures(client, tasks)
+    figure: Map = await asyncio.to_thread(lambda: canvas.drawn(_scenes(wanted, found, pictures)))
     await figure.put()
     return figure
 
@@ -72,6 +69,11 @@ class Picture(NamedTuple):
     product: "Product"
     pixels: Pixels | IceyeError
 
+    @property
+    def footprint(self) -> list[Outline]:
+        """At least one outline."""
+        return footprint(self.product)
+
 
 class Mark(NamedTuple):
     """One detection: what it is called in the legend, and where it is; nowhere, where it has no place on the Earth."""
@@ -86,6 +88,22 @@ class Scene(NamedTuple):
     task_id: str
     marks: list[Mark]
     pictures: list[Picture]
+    unfinished: set[str]
+    """The types of which something is being made still."""
+
+
+def _scenes(
+    wanted: Iterable["Derivative"], found: Iterable[Detections], pictures: Mapping[str, list[Picture]]
+) -> list[Scene]:
+    return [
+        Scene(
+            task_id,
+            marks(one for one in found if one.task_id == task_id),
+            those,
+            {one.type for one in wanted if one.task_id == task_id and not one.assets},
+        )
+        for task_id, those in pictures.items()
+    ]
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -111,9 +129,19 @@ async def _products(client: "Client", task_id: str) -> list["Product"]:
         products = listing.latest
     chosen: dict[str, Product] = {}
     for product in sorted(products, key=lambda product: picture_of(product) is None):
-        if outlines(product.geometry):
-            chosen.setdefault(product.frame_id or str(product.geometry), product)
+        if footprint(product):
+            chosen.setdefault(product.frame_id or str(product.geometry or product.bbox), product)
     return list(chosen.values())
+
+
+def footprint(product: "Product") -> list[Outline]:
+    """Where the product is: its bounding box, where it has no geometry; nothing where it has neither."""
+    found = outlines(product.geometry)
+    if found or product.bbox is None or len(product.bbox) not in {4, 6}:
+        return found
+    half = len(product.bbox) // 2
+    (west, south), (east, north) = product.bbox[:2], product.bbox[half : half + 2]
+    return outlines({"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north]]]})
 
 
 def corners(product: "Product") -> Sequence[Point] | None:
@@ -122,7 +150,7 @@ def corners(product: "Product") -> Sequence[Point] | None:
     They are documented for the thumbnail; that the quicklook shows the same is presumed. One documented answer has them
     on another continent than its footprint: such corners are not believed.
     """
-    west, south, east, north = bounds(outlines(product.geometry))
+    west, south, east, north = bounds(footprint(product))
     wide, high = (east - west) * _OVERLAP, (north - south) * _OVERLAP
     for asset in (product.quicklook, product.thumbnail):
         found = () if asset is None else _named_corners(asset.coordinates, (west + east) / 2)
@@ -153,7 +181,9 @@ def marks(found: Iterable[Detections]) -> list[Mark]:
 
 
 def _label(one: Detections, facts: Mapping[str, Any]) -> str:
-    named = {name.lower(): value for name, value in facts.items() if value not in (None, "")}
+    named = {
+        name.lower(): value for name, value in facts.items() if isinstance(value, str | int | float) and value != ""
+    }
     told = next((named[name] for name in _CLASSES if name in named), one.derivative_type or "")
     return clean(str(told), 40)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from ..detections import temporary
+from .. import detections
 from ..errors import DecodeError, DownloadError, IceyeError, UsageError
 from ..models import Product, ProductAsset
 from ..protocol.links import clean
@@ -52,8 +52,9 @@ async def fetched(client: "Client", products: Sequence[Product]) -> list[Pixels 
         import PIL.Image  # noqa: F401 - before anything is asked
     except ModuleNotFoundError as error:
         raise missing(error) from None
+    detections.check_client(client)
     wanted = {product.id: _with_picture_alone(product) for product in products if picture_of(product) is not None}
-    with temporary() as folder:
+    with detections.temporary() as folder:
         download = client.download(wanted.values(), to=folder)
         failure: DownloadError | None = None
         try:
@@ -117,6 +118,8 @@ def _read(path: Path, product_id: str) -> Pixels:
         LookupError,
         TypeError,
         PIL.Image.DecompressionBombError,
+        # Where warnings are errors.
+        PIL.Image.DecompressionBombWarning,
     ) as e:
         raise DecodeError(
             f"the quicklook of product {product_id} is no picture that can be shown ({type(e).__name__}); "

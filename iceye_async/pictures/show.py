@@ -1,14 +1,14 @@
 """A product in a notebook, with its quicklook."""
 
 from base64 import b64encode
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from ..display import cards, markup
 from ..errors import IceyeError, UsageError
-from ..models import Product
+from ..models import Derivative, DerivativeSet, DerivativeUpdate, Product
 from ..protocol.links import clean
 from .outputs import Shown
 from .quicklook import Pixels, fetched
@@ -35,7 +35,9 @@ async def show(client: "Client", product: Product) -> "Quicklook":
 def _hint(thing: object) -> str:
     if isinstance(thing, Awaitable) or hasattr(thing, "__aiter__"):
         return "write `await` before it, and show what it gives one by one"
-    if isinstance(thing, Iterable) and not isinstance(thing, str):
+    if isinstance(thing, Derivative | DerivativeSet | DerivativeUpdate):
+        return "`await iceye_async.notebook.plot(client, derivatives)` shows what was detected"
+    if isinstance(thing, Iterable) and not isinstance(thing, str | bytes | Mapping):
         return "show them one by one: `for product in products: await show(client, product)`"
     return "`await client.products.list(task_id)` gives those of a task"
 

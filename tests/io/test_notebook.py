@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import itertools
 import json
 import math
 import re
@@ -19,6 +20,7 @@ from PIL import Image
 import iceye_async
 from iceye_async import (
     DecodeError,
+    DerivativeSet,
     DownloadError,
     MissingExtra,
     NotFound,
@@ -61,7 +63,7 @@ def cell(monkeypatch):
         return types.SimpleNamespace(update=lambda thing, *, raw: cell.shown.__setitem__(place, thing))
 
     ipython, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
-    ipython.get_ipython = lambda: cell
+    ipython.get_ipython, ipython.version_info = (lambda: cell), (9, 0)
     module.display = cell.display = display
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
@@ -217,6 +219,11 @@ async def test_a_product_with_nothing_to_look_at_names_what_it_has(sandbox, clie
         ("a task id", "`await client.products.list(task_id)` gives those of a task"),
         ([], "show them one by one: `for product in products: await show(client, product)`"),
         (asyncio.Event().wait, "`await client.products.list(task_id)` gives"),
+        ({}, "`await client.products.list(task_id)` gives"),
+        (
+            DerivativeSet((), final=True),
+            "`await iceye_async.notebook.plot(client, derivatives)` shows what was detected",
+        ),
     ],
 )
 async def test_what_cannot_be_shown_is_refused_before_anything_is_asked(client, sandbox, thing, hint):
@@ -225,6 +232,13 @@ async def test_what_cannot_be_shown_is_refused_before_anything_is_asked(client, 
     with pytest.raises(UsageError, match=f"takes one Product, not {type(thing).__name__}; {re.escape(hint)}"):
         await notebook.show(client, thing)
     assert len(sandbox.requests) == asked
+
+
+async def test_without_a_client_nothing_can_be_shown(sandbox, client):
+    product = await product_of(sandbox, client)
+
+    with pytest.raises(UsageError, match="client is the Client to fetch files with, not NoneType"):
+        await notebook.show(None, product)
 
 
 async def test_what_was_not_awaited_is_refused_with_the_word_that_is_missing(client):
@@ -369,9 +383,37 @@ async def test_many_classes_share_a_colour(sandbox, client, monkeypatch):
 
     figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
 
-    assert len(legend(figure)) == 12
-    assert " others (19)" in legend(figure)
+    told = legend(figure)
+    assert len(set(told.values())) == len(told) == 10
+    assert " others (21)" in told
     assert sum(map(len, points(figure).values())) == 30
+
+
+async def test_an_area_that_is_too_small_to_be_seen_is_a_mark_at_its_middle(sandbox, client, monkeypatch):
+    """A vehicle of 8 m is a tenth of a pixel of a frame of 10 km."""
+    box = [[24.88, 60.2], [24.8801, 60.2], [24.8801, 60.2001], [24.88, 60.2001], [24.88, 60.2]]
+    line = [[24.9, 60.21], [24.9002, 60.21]]
+    shapes = [{"type": "Polygon", "coordinates": [box]}, {"type": "LineString", "coordinates": line}]
+    detected(monkeypatch, *({"type": "Feature", "geometry": shape, "properties": None} for shape in shapes))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    [found] = points(figure).values()
+    assert found == pytest.approx(numpy.array([(24.88005, 60.20005), (24.9001, 60.21)]))
+    assert not [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
+
+
+async def test_what_is_being_made_still_is_not_nothing(sandbox, client):
+    derivatives = await derivatives_of(sandbox, client)
+    vessels, aircraft = [(there, evolve(there, assets=())) for there in derivatives]
+
+    some = await notebook.plot(client, [vessels[0], aircraft[1]])
+    none = await notebook.plot(client, [vessels[1]])
+
+    assert f"{aircraft[0].type} not there yet" in words(some)
+    assert "no detections" not in words(some)
+    assert "no detections yet" in words(none)
+    assert f"{vessels[0].type} not there yet" in words(none)
 
 
 async def test_areas_are_outlines_and_what_is_nowhere_is_left_out(sandbox, client, monkeypatch):
@@ -395,7 +437,7 @@ async def test_a_class_that_is_called_others_is_counted_among_them(sandbox, clie
 
     figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
 
-    assert " others (24)" in legend(figure)
+    assert " others (26)" in legend(figure)
     assert sum(map(len, points(figure).values())) == 35
 
 
@@ -467,8 +509,42 @@ async def test_a_task_without_products_has_its_detections(sandbox, client, monke
 
     figure = await notebook.plot(client, derivatives)
 
-    assert "no products" in words(figure)
+    assert "no product with a footprint" in words(figure)
     assert sum(map(len, points(figure).values())) == 11
+
+
+CRAFT = "Landing craft, air cushion vehicle", "Offshore supply and support vessel", "Bulk carrier, self-discharging"
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows"), [(("cargo", "tanker", "tug"), 1), (CRAFT, 3), (["W" * 40, *"abcd"], 5)], ids=str
+)
+async def test_the_legend_has_room(sandbox, client, monkeypatch, classes, rows):
+    detected(monkeypatch, *(feature(24.9, 60.2, **{"class": text}) for text in classes))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    figure.draw_without_rendering()
+    [legend] = figure.legends
+    around = legend.get_window_extent()
+    assert figure.bbox.x0 <= around.x0 < around.x1 <= figure.bbox.x1
+    assert len({round(text.get_window_extent().y0) for text in legend.texts}) == rows
+
+
+async def test_what_the_fonts_do_not_have_is_told_apart_and_no_warning(sandbox, client, monkeypatch):
+    detected(monkeypatch, *(feature(24.9, 60.2, **{"class": text}) for text in ("貨物船", "漁船", "Fähre")))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    assert set(legend(figure)) == {r" \u8ca8\u7269\u8239 (1)", r" \u6f01\u8239 (1)", " Fähre (1)"}
+
+
+async def test_a_class_that_is_no_text_is_none(sandbox, client, monkeypatch):
+    detected(monkeypatch, feature(24.9, 60.2, **{"class": {"name": "ship"}}), feature(24.9, 60.2, **{"class": 7}))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    assert set(legend(figure)) == {" DC_VESSELS (1)", " 7 (1)"}
 
 
 async def test_a_product_that_cannot_be_read_hides_neither_the_others_nor_the_detections(sandbox, client, monkeypatch):
@@ -526,6 +602,7 @@ async def test_without_matplotlib_the_extra_is_named(client, monkeypatch):
 
 async def test_a_figure_appears_once(client, cell):
     figure = await notebook.plot(client, [])
+    assert not figure.changed()
     cell.display(figure)
 
     assert cell.shown == [figure.bundle()]
@@ -664,9 +741,55 @@ async def test_corners_across_the_antimeridian_are_believed(sandbox, client, mon
     assert placed(axes) == [(179.95, 10.1), (180.05, 10.1), (179.95, 10), (180.05, 10)]
 
 
-async def test_a_footprint_that_is_no_quadrilateral_gives_its_box(sandbox, client, monkeypatch):
-    product = await product_of(sandbox, client)
-    triangle = {"type": "Polygon", "coordinates": [[[1, 1], [3, 1], [2, 2], [1, 1]]]}
-    _, axes = await map_of(sandbox, client, monkeypatch, geometry=triangle, assets=assets(product.assets, None))
+def with_middles(ring):
+    """With one more position in the middle of each edge."""
+    middles = [[(x0 + x1) / 2, (y0 + y1) / 2] for (x0, y0), (x1, y1) in itertools.pairwise(ring)]
+    return [at for pair in zip(ring, [*middles, ring[0]], strict=True) for at in pair][:-1]
 
-    assert placed(axes) == [(1, 2), (3, 2), (1, 1), (3, 1)]
+
+HALVES = [[[[west, 10], [west + 0.5, 10], [west + 0.5, 11], [west, 11], [west, 10]]] for west in (179.5, -180)]
+CUT_OFF = [[0, 0], [3, 0], [4, 1], [4, 2], [0, 2], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "due"),
+    [
+        ({"type": "Polygon", "coordinates": [with_middles(TURNED["coordinates"][0])]}, [3, 2, 0, 1]),
+        (
+            {"type": "MultiPolygon", "coordinates": HALVES},
+            [(179.5, 11), (180.5, 11), (179.5, 10), (180.5, 10)],
+        ),
+        ({"type": "Polygon", "coordinates": [CUT_OFF]}, [(0, 2), (4, 2), (0, 0), (4, 0)]),
+        ({"type": "LineString", "coordinates": [[1, 1], [3, 2]]}, None),
+        ({"type": "Point", "coordinates": [1, 1]}, [(1, 1)] * 4),
+        (None, [(5, 7), (6, 7), (5, 6), (6, 6)]),
+    ],
+    ids=["with positions on its edges", "in two parts", "with a corner cut off", "line", "point", "only a box"],
+)
+async def test_whatever_the_footprint_the_picture_has_four_corners_around_it(
+    sandbox, client, monkeypatch, geometry, due
+):
+    product = await product_of(sandbox, client)
+    changes = {"geometry": geometry, "bbox": (5.0, 6.0, 0.0, 6.0, 7.0, 0.0), "assets": assets(product.assets, None)}
+    figure, axes = await map_of(sandbox, client, monkeypatch, **changes)
+
+    found = placed(axes)
+    if due is None:
+        assert len(found) == 4
+    else:
+        due = [TURNED["coordinates"][0][at] if isinstance(at, int) else at for at in due]
+        for got, expected in zip(found, due, strict=True):
+            assert got == pytest.approx(expected, abs=0.01)
+    assert "presumed" in words(figure)
+    assert len(figure._repr_png_()) > 5000
+
+
+async def test_the_degrees_on_the_axes_are_true(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    _, axes = await map_of(sandbox, client, monkeypatch, geometry=TURNED, assets=assets(product.assets, None))
+
+    for axis in (axes.xaxis, axes.yaxis):
+        told = [label.get_text() for label in axis.get_ticklabels()]
+        assert len(told) > 1
+        for place, text in zip(axis.get_majorticklocs(), told, strict=True):
+            assert float(text.split("°")[0]) == pytest.approx(abs(place), abs=1e-6)

@@ -243,6 +243,47 @@ def test_a_repr_shows_no_signature_and_no_document():
         assert "hush" not in shown
 
 
+def laced(thing):
+    """With a signed link in each text, of keys too."""
+    match thing:
+        case str():
+            return f"{thing} {LINK}"
+        case dict():
+            return {laced(key): laced(part) for key, part in thing.items()}
+        case list():
+            return [laced(part) for part in thing]
+        case _:
+            return thing
+
+
+def test_no_text_of_a_model_shows_a_signature():
+    asset = {"href": LINK, "title": LINK, "type": LINK, "roles": [LINK, "data"], "coordinates": laced({"a": ["b", 1]})}
+    footprint = laced({"type": "Point", "coordinates": [1, {"deep": ("x",)}]})
+    told = {"sar:instrument_mode": LINK, "frame_id": LINK, "sar:polarizations": [LINK]}
+    models = [
+        only(products({"id": LINK, "assets": {LINK: asset}, "geometry": footprint, "properties": told})),
+        only(derivatives(derivative(id=LINK, derivativeProductType=LINK, assets=[{"href": LINK, "type": LINK}]))),
+        task(reference=LINK, status=LINK, productTypes=[LINK], notifications=laced({"webhook": {"id": "w"}})),
+    ]
+
+    for model in models:
+        assert "s3cret" not in repr(model)
+        assert "https://d1.cloudfront.net/x.tif?..." in repr(model)
+
+
+def test_a_repr_is_otherwise_that_of_the_values():
+    shown = repr(task(productTypes=["GRD"], notifications={"a": [1, None, "x=1"]}, reference="it's a=b"))
+
+    for part in (
+        "product_types=(<ProductType.GRD: 'GRD'>,)",
+        "notifications={'a': [1, None, 'x=1']}",
+        'reference="it\'s a=b"',
+        "created_at=datetime.datetime(2026, 2, 28, 12, 0, tzinfo=datetime.timezone.utc)",
+        "point_of_interest=Position(lat=60.19, lon=24.83)",
+    ):
+        assert part in shown
+
+
 def test_the_footprint_of_a_product_is_a_feature_without_links(sample):
     found = only(wire.products(sample("products-200"), "t1"))
     feature = found.__geo_interface__

@@ -1,0 +1,28 @@
+"""How models show texts of the service: a signed link may stand in any of them, and none is shown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Attribute
+
+from ..protocol.links import mask_text
+
+
+def masked(_: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
+    """For attrs: the fields of a model, but for those that say themselves how they are shown."""
+    return [field.evolve(repr=_shown) if field.repr is True else field for field in fields]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    if "=" not in text and "://" not in text:
+        return text
+    if isinstance(value, str):
+        return repr(mask_text(value))
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_shown(key)}: {_shown(part)}' for key, part in value.items())}}}"
+    if type(value) is list:
+        return f"[{', '.join(map(_shown, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_shown, value))}{',' * (len(value) == 1)})"
+    return text
