@@ -161,7 +161,7 @@ class BatchReport:
         counts = self._counts()
         total = sum(counts.values())
         told = ", ".join(f"{count:,} {word}" for word, count in counts.items())
-        head = f"{total:,} task{'' if total == 1 else 's'}: {told}; {self.requests:,} requests"
+        head = f"{total:,} task{'' if total == 1 else 's'}: {told}; {_requests(self.requests)}"
         shown = [task for outcome in ("failed", None, "completed") for task in self._first(outcome)][:_SHOWN]
         lines = [head, *_table([_cells(task) for task in shown])] if shown else [head]
         return "\n".join([*lines, f"... and {total - len(shown):,} more"] if total > len(shown) else lines)
@@ -170,14 +170,17 @@ class BatchReport:
         try:
             counts, requests = self._counts(), self.requests
             shown = [_card_row(task) for outcome in ("failed", None, "completed") for task in self._first(outcome)]
+            left = counts["waiting"] > 0 and not self.running
         except IceyeError:
             return markup.card(markup.said(repr(self)))
         total = sum(counts.values())
         told = " &nbsp; ".join(
             markup.mark(*_SIGNS[word], f"{count:,} {word}") for word, count in counts.items() if count
         )
+        if left:
+            told += f" &nbsp; {markup.mark('■', markup.AMBER, 'stopped')}"
         title = f"<b>{total:,} task{'' if total == 1 else 's'}</b> &nbsp;{told}"
-        asked = markup.faint(f"{requests:,} requests")
+        asked = markup.faint(_requests(requests))
         return markup.card(f"{title} &nbsp;{asked}", markup.table(_HEAD, shown, total=total, right=_NUMBERS))
 
     def _counts(self) -> dict[str, int]:
@@ -426,6 +429,10 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
         ).rstrip()
         for row in [_HEAD, *rows]
     ]
+
+
+def _requests(count: int) -> str:
+    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 def _card_row(task: _Task) -> list[str]:

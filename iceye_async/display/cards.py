@@ -3,9 +3,9 @@
 Links are not on them: a notebook is saved, and a link is a secret for an hour.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .ground import area, ground
 from .markup import AMBER, BLUE, GREEN, MOST, RED, beside, card, code, facts, faint, mark, said, table
@@ -84,7 +84,29 @@ def acquisition(shown: "Product") -> list[tuple[str, str]]:
 
 def products(update: "ProductUpdate") -> str:
     """The products of a wait, so far."""
-    fresh = {item.id for item in update.fresh}
+    return card(
+        f"{_counted(len(update.products), 'product')} {_of_tasks(update.products)}",
+        _ready_and_missing(update.ready, update.missing, complete=update.complete),
+        _products(update.products, frozenset(item.id for item in update.fresh)),
+    )
+
+
+def listing(listed: "Sequence[object]") -> str | None:
+    """A table of products, or of tasks, with a map of where they are; None of anything else, which has none."""
+    from ..models.product import Product
+    from ..models.task import Task
+
+    if not listed:
+        return None
+    if all(isinstance(item, Product) for item in listed):
+        items = cast("Sequence[Product]", listed)
+        return card(f"{_counted(len(items), 'product')} {_of_tasks(items)}", _products(items, frozenset()))
+    if all(isinstance(item, Task) for item in listed):
+        return card(_counted(len(listed), "task"), _tasks(cast("Sequence[Task]", listed)))
+    return None
+
+
+def _products(listed: "Sequence[Product]", fresh: frozenset[str]) -> str:
     rows = [
         [
             said(item.product_type or "product"),
@@ -94,17 +116,38 @@ def products(update: "ProductUpdate") -> str:
             f"{len(item.assets):,}",
             mark("●", BLUE, "new") if item.id in fresh else "",
         ]
-        for item in update.products[:MOST]
+        for item in listed[:MOST]
     ]
     heads = ["type", "product", "frame", "acquired", "assets", ""]
-    return card(
-        f"{_counted(len(update.products), 'product')} {_of_tasks(update.products)}",
-        _ready_and_missing(update.ready, update.missing, complete=update.complete),
-        beside(
-            table(heads, rows, total=len(update.products), right={"assets"}),
-            ground(*(item.geometry for item in update.products[:MOST]), title="footprints of the products"),
-        ),
+    return beside(
+        table(heads, rows, total=len(listed), right={"assets"}),
+        _map((item.geometry for item in listed[:MOST]), "footprints", "products", len(listed)),
     )
+
+
+def _tasks(listed: "Sequence[Task]") -> str:
+    rows = [
+        [
+            status(item.status),
+            code(item.id),
+            said(item.imaging_mode),
+            position(item.point_of_interest),
+            f"{item.acquisition_window.start:%Y-%m-%d %H:%M} UTC",
+            said(item.reference or ""),
+        ]
+        for item in listed[:MOST]
+    ]
+    heads = ["status", "task", "mode", "point of interest", "window opens", "reference"]
+    return beside(
+        table(heads, rows, total=len(listed)),
+        _map((_spot(item) for item in listed[:MOST]), "points of interest", "tasks", len(listed)),
+    )
+
+
+def _map(geometries: "Iterable[object]", what: str, of: str, total: int) -> str:
+    """Of as many as the table has."""
+    drawn = ground(*geometries, title=f"{what} of the {of}")
+    return drawn + faint(f"<div>the first {MOST} of {total:,}</div>") if drawn and total > MOST else drawn
 
 
 def derivative(shown: "Derivative") -> str:
@@ -161,11 +204,15 @@ def task(shown: "Task") -> str:
         ("updated", _time(shown.updated_at)),
         ("fulfilled", _time(shown.fulfilled_at)),
     ]
-    spot = {"type": "Point", "coordinates": [shown.point_of_interest.lon, shown.point_of_interest.lat]}
     return card(
         f"<b>task</b> {code(shown.id)} &nbsp;{status(shown.status)}",
-        beside(facts(told), ground(spot, title=f"point of interest of task {said(shown.id)}")),
+        beside(facts(told), ground(_spot(shown), title=f"point of interest of task {said(shown.id)}")),
     )
+
+
+def _spot(task: "Task") -> dict[str, object]:
+    lat, lon = task.point_of_interest
+    return {"type": "Point", "coordinates": [lon, lat]}
 
 
 def status(name: str) -> str:

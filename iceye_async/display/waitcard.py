@@ -1,6 +1,7 @@
 """A wait as a card of HTML: how it stands, what is there of each type, its files, and what goes wrong."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..errors import PollTimeout
@@ -69,7 +70,9 @@ def shelf_of(wait: "Waiting[Any, Any]") -> Shelf:
 
 def _facts(wait: "Waiting[Any, Any]", state: str, elapsed: float | None) -> list[tuple[str, str]]:
     standing = wait.standing
-    told = [("task", "" if standing.status is None else cards.status(standing.status))]
+    # Of a wait for files that has them all, the status is the one that was heard last: it may be an older one.
+    known = standing.status if state != "complete" or wait.goal is Goal.TASK else None
+    told = [("task", "" if known is None else cards.status(known))]
     if wait.goal is Goal.TASK:
         told.append(("until", said(" or ".join(wait.wanted))))
     if state == "idle":
@@ -85,6 +88,8 @@ def _facts(wait: "Waiting[Any, Any]", state: str, elapsed: float | None) -> list
         ("waited", "" if elapsed is None else duration(elapsed)),
         ("deadline", "none" if standing.left is None else f"in {duration(standing.left)}"),
         ("trouble", _trouble(standing)),
+        # A page that was saved tells it long after.
+        ("as of", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
     ]
 
 

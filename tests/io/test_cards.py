@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import pickle
 import re
 import sys
 import types
@@ -36,6 +37,7 @@ from iceye_async.display.cell import Output
 from iceye_async.display.ground import area, ground
 from iceye_async.display.livecard import Lasting
 from iceye_async.events import Failed
+from iceye_async.models.listing import Listing
 from iceye_async.protocol import replies
 from iceye_async.protocol.replies import Reply
 from iceye_async.sandbox import Sandbox
@@ -276,6 +278,32 @@ def test_the_products_of_a_wait_are_a_table_with_one_map():
     assert "QLK p2 2026-05-01 12:00:00 UTC 0 ● new" in page.text
     assert "complete" not in page.text
     assert page.tags >= {"svg"}
+
+
+async def test_a_list_of_products_or_tasks_is_a_table_and_a_tuple_still(task_of):
+    client, known = task_of
+    await client.await_derivatives(known)
+    products, tasks = await client.products.list(known), await client.tasks.list()
+
+    assert seen(products).text.startswith(f"1 product of task {known} type product frame acquired assets")
+    assert seen(products).tags >= {"svg"}
+    assert f"1 task status task mode point of interest window opens reference ✓ DONE {known} " in seen(tasks).text
+    assert seen(await client.await_products(known, ["GRD"])).text == seen(products).text
+    assert isinstance(products, tuple)
+    assert products == (products[0],)
+    assert repr(products) == repr((products[0],))
+    assert pickle.loads(pickle.dumps(products)) == products  # noqa: S301 - our own
+    assert (await client.contracts.list())._repr_html_() is None
+    assert Listing(())._repr_html_() is None
+
+
+@pytest.mark.parametrize("make", [product, task], ids=["products", "tasks"])
+def test_of_a_thousand_the_first_have_a_row_and_a_place(make):
+    page = seen(Listing([make(id=f"x{number}") for number in range(1000)]))
+
+    assert "and 960 more" in page.text
+    assert page.text.endswith("the first 40 of 1,000")
+    assert len(page.text) < 8000
 
 
 # --- derivatives -----------------------------------------------------------------------------------------------------
@@ -575,6 +603,21 @@ async def test_a_report_is_a_table_of_its_tasks(task_of, tmp_path):
     assert repr(batch) == "<batch, over: <BatchReport: 1 completed, 1 failed, 0 waiting>>"
 
 
+async def test_a_batch_that_was_interrupted_says_so():
+    async with Sandbox(speed=0) as sandbox, sandbox.client() as client:
+        batch = client.await_batch([(await ordered(sandbox, client)).id])
+        driven = asyncio.create_task(batch)
+        while not sandbox.requests[3:]:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0)
+        under_way = seen(batch).text
+        driven.cancel()
+        await asyncio.wait([driven])
+        await batch.stop()
+
+        assert "stopped" not in under_way
+        assert seen(batch).text.startswith("1 task ○ 1 waiting ■ stopped ")
+
+
 async def test_what_the_service_says_of_a_failed_task_is_text(connect, service):
     words = b'{"code": "no", "message": "<img src=x onerror=alert(1)> https://l.example/f?Expires=1&Signature=s"}'
     service.answers("/api/tasking/v2/tasks/t1/derivatives", (403, {"Content-Type": "application/json"}, words))
@@ -618,6 +661,7 @@ async def test_a_wait_tells_how_it_stands(task_of):
     assert before.endswith("not awaited yet: await it to begin DC_VESSELS · not there yet")
     assert looks[-1].startswith("✓ complete for the derivatives")
     assert "DC_VESSELS ✓ ready" in looks[-1]
+    assert "ACTIVE" not in looks[-1]
     assert wait.over
 
 
@@ -657,6 +701,7 @@ async def test_a_wait_that_is_driven_tells_when_it_looks_next_and_what_goes_wron
 
     assert text.startswith(f"● waiting for the status of task {known}")
     assert "until DONE next look under way deadline in 16 d 00 h" in text
+    assert re.search(r" as of \d{4}-\d\d-\d\d \d\d:\d\d UTC", text)
     assert "task ✓ DONE" in seen(wait).text
 
 
