@@ -199,7 +199,11 @@ def of_files(thing: object) -> list[Detections]:
     What they are about is as the manifest of their folder has it. Other files that downloads bring are passed over.
     """
     manifests = _Manifests()
-    return [_of_file(path, manifests.record(path)) for path in _paths(thing, manifests)]
+    paths: dict[str, Path] = {}
+    for path in _paths(thing, manifests):
+        # Each once, also where it is named beside its folder.
+        paths.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - links are kept
+    return [_of_file(path, manifests.record(path)) for path in paths.values()]
 
 
 class _Manifests:

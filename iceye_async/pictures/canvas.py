@@ -131,7 +131,7 @@ def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any]) -> None:
     if not any(mark.shape for mark in scene.marks):
         told = "no detections yet" if scene.unfinished else "no detections"
         axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", va="center", color="black", bbox=_BOX)
-    notes = {_note(picture) for picture in scene.pictures} or {"no product with a footprint"}
+    notes = {scene.note, *map(_note, scene.pictures)}
     notes |= {f"{clean(kind, 40)} not there yet" for kind in scene.unfinished}
     nowhere = sum(not mark.shape for mark in scene.marks)
     notes |= {f"{nowhere:,} without a place on the map"} if nowhere else set()

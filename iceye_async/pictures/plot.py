@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import detections
 from ..detections import Detections
 from ..display.ground import Outline, Point, bounds, outlines
-from ..errors import DecodeError, IceyeError, NotFound, UsageError
+from ..errors import ApiError, DecodeError, IceyeError, TransportError, UsageError
 from ..protocol.links import clean
 from .outputs import missing
 from .quicklook import Pixels, fetched, picture_of
@@ -90,10 +90,12 @@ class Scene(NamedTuple):
     pictures: list[Picture]
     unfinished: set[str]
     """The types of which something is being made still."""
+    note: str
+    """Why there are no pictures, or not all; "" where there is nothing to say."""
 
 
 def _scenes(
-    wanted: Iterable["Derivative"], found: Iterable[Detections], pictures: Mapping[str, list[Picture]]
+    wanted: Iterable["Derivative"], found: Iterable[Detections], pictures: Mapping[str, tuple[list[Picture], str]]
 ) -> list[Scene]:
     return [
         Scene(
@@ -101,32 +103,42 @@ def _scenes(
             marks(one for one in found if one.task_id == task_id),
             those,
             {one.type for one in wanted if one.task_id == task_id and not one.assets},
+            note,
         )
-        for task_id, those in pictures.items()
+        for task_id, (those, note) in pictures.items()
     ]
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-async def _pictures(client: "Client", tasks: Iterable[str]) -> dict[str, list[Picture]]:
-    """Of each task the products, one for each frame; those with something to look at before others."""
+async def _pictures(client: "Client", tasks: Iterable[str]) -> dict[str, tuple[list[Picture], str]]:
+    """Of each task the products, one for each frame, and what is to be said of them.
+
+    The detections are worth seeing without them.
+    """
     chosen = {task: await _products(client, task) for task in tasks}
-    products = [product for listed in chosen.values() for product in listed]
-    # The detections are worth seeing without them.
+    products = [product for listed, _ in chosen.values() for product in listed]
     found = iter(await fetched(client, products))
-    return {task: [Picture(product, next(found)) for product in listed] for task, listed in chosen.items()}
+    return {
+        task: ([Picture(product, next(found)) for product in listed], note) for task, (listed, note) in chosen.items()
+    }
 
 
-async def _products(client: "Client", task_id: str) -> list["Product"]:
+async def _products(client: "Client", task_id: str) -> tuple[list["Product"], str]:
     listing = client.products.list(task_id)
     try:
-        products = await listing
-    except NotFound:
-        return []
-    except DecodeError:
+        products = _framed(await listing)
+    except DecodeError as error:
         # One that cannot be read does not hide the others.
-        products = listing.latest
+        return _framed(listing.latest), f"products: {type(error).__name__}"
+    except (ApiError, TransportError) as error:
+        return [], f"products: {type(error).__name__}"
+    return products, "" if products else "no product with a footprint"
+
+
+def _framed(products: Iterable["Product"]) -> list["Product"]:
+    """One for each frame; those with something to look at before others."""
     chosen: dict[str, Product] = {}
     for product in sorted(products, key=lambda product: picture_of(product) is None):
         if footprint(product):

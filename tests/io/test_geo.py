@@ -650,6 +650,8 @@ def test_a_folder_is_read_with_the_folders_in_it_but_nothing_hidden(shelf):
     folder = shelf("b.geojson", "t1/a.GEOJSON", ".ipynb_checkpoints/b.geojson", ".hidden.geojson", "c.json", "d.tif")
 
     assert list(geo.from_files(folder)["of"]) == ["b.geojson", "t1/a.GEOJSON"]
+    assert list(geo.from_files([folder, folder / "b.geojson"])["of"]) == ["b.geojson", "t1/a.GEOJSON"]
+    assert list(geo.from_files([folder / "t1" / ".." / "t1", folder])["of"]) == ["t1/a.GEOJSON", "b.geojson"]
 
 
 def test_a_manifest_tells_whose_the_files_beside_it_are(shelf):

@@ -24,6 +24,7 @@ from iceye_async import (
     DownloadError,
     MissingExtra,
     NotFound,
+    TransportError,
     UsageError,
     notebook,
 )
@@ -499,17 +500,29 @@ async def test_a_quicklook_that_does_not_come_does_not_hide_the_detections(sandb
     assert sum(map(len, points(figure).values())) == 11
 
 
-async def test_a_task_without_products_has_its_detections(sandbox, client, monkeypatch):
+async def none(task_id):
+    return ()
+
+
+async def gone(task_id):
+    raise NotFound("none", status=404)
+
+
+async def cut(task_id):
+    raise TransportError("cut")
+
+
+@pytest.mark.parametrize(
+    ("products", "told"),
+    [(none, "no product with a footprint"), (gone, "products: NotFound"), (cut, "products: TransportError")],
+)
+async def test_a_task_without_products_has_its_detections(sandbox, client, monkeypatch, products, told):
     derivatives = await derivatives_of(sandbox, client)
-
-    async def gone(task_id):
-        raise NotFound("none", status=404)
-
-    monkeypatch.setattr(client.products, "list", gone)
+    monkeypatch.setattr(client.products, "list", products)
 
     figure = await notebook.plot(client, derivatives)
 
-    assert "no product with a footprint" in words(figure)
+    assert told in words(figure)
     assert sum(map(len, points(figure).values())) == 11
 
 
