@@ -25,8 +25,9 @@ import pytest
 
 from iceye_async import IceyeError, JournalError
 from iceye_async.batch import database, journal, lockfile, place
+from iceye_async.batch.history import reading
 from iceye_async.batch.journal import Entry, Journal, Setup
-from iceye_async.batch.report import BatchReport, reading
+from iceye_async.batch.report import BatchReport
 from iceye_async.batch.rows import error_facts
 from tests.journals import CONNECT, Unflushed, unflush
 
