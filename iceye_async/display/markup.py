@@ -23,7 +23,7 @@ _CARD = (
 )
 _CODE = "color:inherit;background:none;padding:0;font-size:12px;white-space:nowrap"
 _TABLE = "border-collapse:collapse;margin:4px 0;border:0;color:inherit;font-size:inherit;table-layout:auto"
-_CELL = "border:0;padding:1px 14px 1px 0;text-align:{};vertical-align:top;background:none"
+_CELL = "border:0;padding:1px 12px 1px 0;text-align:{};vertical-align:top;background:none"
 _NUMBER = "right;white-space:nowrap"
 
 
