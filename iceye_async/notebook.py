@@ -40,11 +40,14 @@ async def plot(client: "Client", derivatives: "Derivatives") -> "Figure":
         await iceye_async.notebook.plot(client, await client.derivatives.get(task_id))
 
     The figure is matplotlib's, with axes for each task, and is put into the output of the cell. Points are marks,
-    areas are outlines. They are coloured by class where the files have a property for it (`class`, `classification`,
-    `label` and the like; the schema is not public), else by the type of the derivative; the legend counts them.
+    areas are outlines, and marks where they would be too small to be seen. They are coloured by class where the files
+    have a property for it (`class`, `classification`, `label` and the like; the schema is not public), else by the
+    type of the derivative; the legend counts them.
 
-    The quicklook is placed by the corners that its product names, else by the product's footprint with north up: which
-    way it is turned is not documented. Where a task has none, its footprint and detections are drawn.
+    The quicklook is placed by the corners that its product names, else by the product's footprint (the least rectangle
+    around it, where that has not four corners) with north up: which way it is turned is not documented. Where a task
+    has none, or its products cannot be had, the map says so and shows the rest. Types that are being made still are
+    named below it.
 
     Raises `UsageError` for more than nine tasks, or files in another system of coordinates than WGS 84
     (`iceye_async.geo.to_geodataframe()` takes both), `DecodeError` for what is no GeoJSON, `MissingExtra` without the

@@ -93,7 +93,7 @@ def _card_row(task: Entry) -> list[str]:
         markup.code(task_id),
         markup.mark(*_SIGNS[outcome], outcome),
         *map(markup.said, told),
-        f'<div style="min-width:140px">{markup.said(what, _LONGEST_REASON)}</div>',
+        markup.words(markup.said(what, _LONGEST_REASON)),
     ]
 
 

@@ -41,6 +41,11 @@ def faint(markup: str) -> str:
     return f'<span style="opacity:.7">{markup}</span>' if markup else ""
 
 
+def words(markup: str) -> str:
+    """What may take several lines, which are not too short to be read."""
+    return f'<div style="min-width:140px">{markup}</div>'
+
+
 def mark(sign: str, colour: str, markup: str) -> str:
     """A sign in a colour, and what it says."""
     return f'<span style="white-space:nowrap"><b style="color:{colour}">{sign}</b> {markup}</span>'

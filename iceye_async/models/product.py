@@ -118,9 +118,11 @@ class Product:
         are there as its manifest says, by their absolute paths.
 
         The item is valid, of the version that pystac writes, as long as the document uses STAC's own words in STAC's
-        meaning; what it says beyond STAC stays. Raises `MissingExtra` without pystac; `UsageError` where the product
-        tells no time, its footprint is a GeometryCollection, or there is no such folder; `DecodeError` for a footprint
-        that is none, and `DownloadError` for a manifest that cannot be read.
+        meaning; what it says beyond STAC stays. Roles of assets and extensions are those that it names: none is added.
+
+        Raises `MissingExtra` without pystac; `UsageError` where the product tells no time, its footprint is a
+        GeometryCollection, or there is no such folder; `DecodeError` for a footprint that is none, and `DownloadError`
+        for a manifest that cannot be read.
         """
         from .stac import item
 
