@@ -9,7 +9,7 @@ import contextlib
 import logging
 import math
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -103,6 +103,8 @@ class Engine:
         self._noted: set[str] = set()
         self._done = asyncio.Event()
         self._stopped = False
+        self.failing = False
+        """Whether one of its workers has failed: the others are on their way out, and it with them."""
         self.error: BaseException | None = None
         self._left = 0
         self._begin(start)
@@ -181,11 +183,10 @@ class Engine:
         """Work until all is done, or what ends the batch is on `error`."""
         try:
             async with asyncio.TaskGroup() as group:
-                working = [group.create_task(self._redeliver())]
-                working += [group.create_task(self._work()) for _ in range(self._session.in_flight)]
-                if self._arrivals.landing is not None:
-                    working += [group.create_task(self._arrivals.landing.work()) for _ in range(AT_ONCE)]
-                    working.append(group.create_task(self._arrivals.landing.bring_back()))
+                works = [self._redeliver, *[self._work] * self._session.in_flight]
+                if (landing := self._arrivals.landing) is not None:
+                    works += [*[landing.work] * AT_ONCE, landing.bring_back]
+                working = [group.create_task(self._telling(work)) for work in works]
                 await self._done.wait()
                 for one in working:
                     one.cancel()
@@ -195,6 +196,14 @@ class Engine:
             self._stopped = True
             self._journal.count(self.requests)
             self._outbox.bell.set()
+
+    async def _telling(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """What it works on; where that fails, it is known before the group of all workers hears of it."""
+        try:
+            await work()
+        except Exception:
+            self.failing = True
+            raise
 
     def _is_it_done(self) -> None:
         if self._left == 0 and self._arrivals.all_redelivered:

@@ -33,8 +33,9 @@ class Work:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, or is about to."""
-        return self._task.done() or self._task.cancelling() > 0
+        """Whether it has ended, or was told to from outside."""
+        # A group of tasks that fails cancels the one that waits for it, too; that one has its error to tell still.
+        return self._task.done() or (self._task.cancelling() > 0 and not self.engine.failing)
 
     @property
     def is_left(self) -> bool:

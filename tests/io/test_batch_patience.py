@@ -8,8 +8,18 @@ import sqlite3
 
 import pytest
 
-from iceye_async import Client, DownloadError, JournalError, RateLimited, ServerError, TransportError, Unauthorized
+from iceye_async import (
+    Client,
+    DownloadError,
+    JournalError,
+    RateLimited,
+    ServerError,
+    StateError,
+    TransportError,
+    Unauthorized,
+)
 from iceye_async.batch import Downloaded, Updated, database
+from iceye_async.batch.engine import Engine
 from iceye_async.batch.patience import Patience
 from iceye_async.batch.watched import Watched
 from iceye_async.protocol.polling import begin
@@ -197,6 +207,31 @@ async def test_a_journal_that_fails_with_the_last_event_is_an_error(sandbox, mon
     async with sandbox.client() as client:
         with pytest.raises(JournalError):
             await client.await_batch(await several(sandbox, client, 2), journal=tmp_path / "j.db")
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_batch_can_be_stopped_in_the_moment_in_which_it_fails(connect, service, monkeypatch, turns):
+    """A group of tasks that fails cancels the one that waits for it: that is no stop, and none must be taken for it."""
+    failed = asyncio.Event()
+
+    async def work(engine):
+        await failed.wait()
+        raise JournalError("the disk is gone")
+
+    monkeypatch.setattr(Engine, "_work", work)
+    batch = connect().await_batch(["t1"])
+    driven = asyncio.create_task(anext(batch))
+    while batch._work is None:  # noqa: ASYNC110 - a thread opens the journal
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    failed.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await asyncio.wait_for(batch.stop(), 5)
+
+    with pytest.raises((JournalError, StateError)):
+        await asyncio.wait_for(driven, 5)
 
 
 async def test_types_and_folder_are_compared_without_ids_too(sandbox, tmp_path):
