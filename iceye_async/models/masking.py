@@ -14,15 +14,16 @@ def masked(_: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    if "=" not in text and "://" not in text:
-        return text
+    """As its repr is."""
     if isinstance(value, str):
-        return repr(mask_text(value))
+        shown = repr(value)
+        return repr(mask_text(value)) if "=" in shown or "://" in shown else shown
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_shown(key)}: {_shown(part)}' for key, part in value.items())}}}"
     if type(value) is list:
         return f"[{', '.join(map(_shown, value))}]"
     if type(value) is tuple:
         return f"({', '.join(map(_shown, value))}{',' * (len(value) == 1)})"
-    return text
+    if type(value) is frozenset and value:
+        return f"frozenset({{{', '.join(map(_shown, value))}}})"
+    return repr(value)

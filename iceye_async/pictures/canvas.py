@@ -5,7 +5,7 @@ import math
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 import shapely
@@ -27,7 +27,7 @@ from ..display.ground import KM, POINT, Outline, Point, bounds, degrees, narrowi
 from ..errors import UsageError
 from ..protocol.links import clean
 from .outputs import Shown
-from .plot import OTHERS, Picture, Scene, corners, groups
+from .plot import LONGEST, OTHERS, Picture, Scene, corners, groups
 from .quicklook import Pixels
 
 _MARGIN = 0.06
@@ -89,7 +89,7 @@ def _explain(figure: Map, counts: Mapping[str, int], colours: Mapping[str, Any])
     """The legend, in as many columns as there is room for."""
     # In two lists: matplotlib leaves out a label that begins with an underscore.
     lines = [Line2D([], [], color=colours[label], **_MARK) for label in counts]
-    labels = [f" {_written(label)} ({count:,})" for label, count in counts.items()]
+    labels = [f" {clean(_written(label), LONGEST)} ({count:,})" for label, count in counts.items()]
     for columns in range(min(_COLUMNS, len(labels)), 0, -1):
         legend = figure.legend(lines, labels, loc="outside lower center", ncols=columns, frameon=False)
         for text in legend.get_texts():
@@ -132,7 +132,7 @@ def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any]) -> None:
         told = "no detections yet" if scene.unfinished else "no detections"
         axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", va="center", color="black", bbox=_BOX)
     notes = {scene.note, *map(_note, scene.pictures)}
-    notes |= {f"{clean(kind, 40)} not there yet" for kind in scene.unfinished}
+    notes |= {f"{clean(kind, LONGEST)} not there yet" for kind in scene.unfinished}
     nowhere = sum(not mark.shape for mark in scene.marks)
     notes |= {f"{nowhere:,} without a place on the map"} if nowhere else set()
     axes.set_xlabel(_written("; ".join(sorted(notes - {""}))), fontsize=7, parse_math=False)
@@ -201,15 +201,15 @@ def _placed(at: Sequence[Point]) -> Affine2D:
 
 def _draw_marks(axes: Axes, scene: Scene, shapes: list[list[Outline]], colours: Mapping[str, Any]) -> None:
     many = len(shapes) > _MANY
-    south, north = axes.get_ylim()
-    seen = partial(_seen, least=_SPECK * (north - south))
+    (west, east), (south, north) = axes.get_xlim(), axes.get_ylim()
+    least = _SPECK * max((east - west) * narrowing((south + north) / 2), north - south)
     size, halo = (4, []) if many else (12, [withStroke(linewidth=3, foreground="white")])
     for label, colour in colours.items():
         drawn = [
             outline
             for mark, shape in zip(scene.marks, shapes, strict=True)
             if mark.label == label or (label == OTHERS and mark.label not in colours)
-            for outline in map(seen, shape)
+            for outline in _seen(shape, least)
         ]
         points = [outline.points[0] for outline in drawn if len(outline.points) == 1]
         lines = [_closed(outline) for outline in drawn if len(outline.points) > 1]
@@ -219,12 +219,16 @@ def _draw_marks(axes: Axes, scene: Scene, shapes: list[list[Outline]], colours: 
             axes.add_collection(LineCollection(lines, colors=[colour], linewidths=1.6, path_effects=halo))
 
 
-def _seen(outline: Outline, least: float) -> Outline:
-    """As it is drawn: a point, where it is smaller than so many degrees of latitude."""
-    west, south, east, north = bounds([outline])
-    middle = ((west + east) / 2, (south + north) / 2)
-    small = max((east - west) * narrowing(middle[1]), north - south) < least
-    return Outline([middle], closed=False) if small else outline
+def _seen(shape: list[Outline], least: float) -> Iterator[Outline]:
+    """As it is drawn: a point for each part, with its holes, that is smaller than so many degrees of latitude."""
+    for _, part in groupby(shape, lambda outline: outline.part):
+        lines = list(part)
+        west, south, east, north = bounds(lines)
+        middle = ((west + east) / 2, (south + north) / 2)
+        if max((east - west) * narrowing(middle[1]), north - south) < least:
+            yield Outline([middle], closed=False)
+        else:
+            yield from lines
 
 
 def _closed(outline: Outline) -> list[Point]:

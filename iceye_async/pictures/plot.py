@@ -26,6 +26,8 @@ _CLASSES = ("class", "classification", "class_name", "classname", "class_label",
 """What the class of a detection may be called: classifications are documented, and no schema is public."""
 _LEGEND = 10
 """Colours of classes; the rarest classes share one, where there are more."""
+LONGEST = 40
+"""Letters of a class in the legend."""
 OTHERS = "others"
 _CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 _OVERLAP = 2.0
@@ -197,7 +199,7 @@ def _label(one: Detections, facts: Mapping[str, Any]) -> str:
         name.lower(): value for name, value in facts.items() if isinstance(value, str | int | float) and value != ""
     }
     told = next((named[name] for name in _CLASSES if name in named), one.derivative_type or "")
-    return clean(str(told), 40)
+    return clean(str(told), LONGEST)
 
 
 def groups(scenes: Iterable[Scene]) -> dict[str, int]:

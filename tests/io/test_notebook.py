@@ -404,6 +404,38 @@ async def test_an_area_that_is_too_small_to_be_seen_is_a_mark_at_its_middle(sand
     assert not [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
 
 
+async def test_a_row_of_small_areas_along_a_parallel_is_one_of_marks(sandbox, client, monkeypatch):
+    """The map is fifteen times as wide as it is high."""
+
+    def box(lon):
+        around = [[lon, 60.2], [lon + 0.01, 60.2], [lon + 0.01, 60.205], [lon, 60.205], [lon, 60.2]]
+        return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [around]}, "properties": None}
+
+    detected(monkeypatch, box(20.0), box(26.0))
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    [found] = points(figure).values()
+    assert len(found) == 2
+
+
+async def test_a_hole_is_no_detection_and_each_part_has_its_mark(sandbox, client, monkeypatch):
+    def around(lon, lat, side):
+        return [[lon, lat], [lon + side, lat], [lon + side, lat + side], [lon, lat + side], [lon, lat]]
+
+    with_hole = {"type": "Polygon", "coordinates": [around(24.86, 60.16, 0.05), around(24.88, 60.18, 0.0005)]}
+    specks = {"type": "MultiPolygon", "coordinates": [[around(lon, 60.23, 0.0005)] for lon in (24.86, 24.93)]}
+    shapes = [{"type": "Feature", "geometry": shape, "properties": None} for shape in (with_hole, specks)]
+    detected(monkeypatch, *shapes)
+
+    figure = await notebook.plot(client, await derivatives_of(sandbox, client, derivative_product_types=["DC_VESSELS"]))
+
+    [found] = points(figure).values()
+    assert found == pytest.approx(numpy.array([(24.86025, 60.23025), (24.93025, 60.23025)]))
+    [lines] = [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
+    assert len(lines.get_segments()) == 2
+
+
 async def test_what_is_being_made_still_is_not_nothing(sandbox, client):
     derivatives = await derivatives_of(sandbox, client)
     vessels, aircraft = [(there, evolve(there, assets=())) for there in derivatives]
@@ -530,7 +562,9 @@ CRAFT = "Landing craft, air cushion vehicle", "Offshore supply and support vesse
 
 
 @pytest.mark.parametrize(
-    ("classes", "rows"), [(("cargo", "tanker", "tug"), 1), (CRAFT, 3), (["W" * 40, *"abcd"], 5)], ids=str
+    ("classes", "rows"),
+    [(("cargo", "tanker", "tug"), 1), (CRAFT, 3), (["W" * 40, *"abcd"], 5), (["船" * 15, "船" * 14, "a"], 3)],
+    ids=str,
 )
 async def test_the_legend_has_room(sandbox, client, monkeypatch, classes, rows):
     detected(monkeypatch, *(feature(24.9, 60.2, **{"class": text}) for text in classes))

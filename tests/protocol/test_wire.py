@@ -17,7 +17,9 @@ from iceye_async.models import (
     Allowance,
     Contract,
     Derivative,
+    DerivativeSet,
     DerivativeType,
+    DerivativeUpdate,
     ImagingMode,
     Interval,
     Position,
@@ -264,6 +266,13 @@ def test_no_text_of_a_model_shows_a_signature():
         only(products({"id": LINK, "assets": {LINK: asset}, "geometry": footprint, "properties": told})),
         only(derivatives(derivative(id=LINK, derivativeProductType=LINK, assets=[{"href": LINK, "type": LINK}]))),
         task(reference=LINK, status=LINK, productTypes=[LINK], notifications=laced({"webhook": {"id": "w"}})),
+        DerivativeUpdate(
+            derivatives=DerivativeSet((), final=False),
+            fresh=(),
+            ready=frozenset({LINK}),
+            missing=frozenset({LINK}),
+            complete=False,
+        ),
     ]
 
     for model in models:
