@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, Generic, NoReturn, TypeVar
 
 from .errors import NotPicklable, StateError
-from .models.listing import Listing
+from .models.listed import Listed
 from .protocol.paging import Book
 from .protocol.replies import Reply
 from .protocol.requests import Request
@@ -175,7 +175,7 @@ class Pages(Pending[tuple[I, ...], I]):
     @property
     def latest(self) -> tuple[I, ...]:
         """The items of all pages so far."""
-        return Listing(self._book.items)
+        return Listed(self._book.items)
 
     async def _step(self) -> I:
         while not self._waiting:
@@ -187,7 +187,7 @@ class Pages(Pending[tuple[I, ...], I]):
         return self._waiting.popleft()
 
     def _result(self) -> tuple[I, ...]:
-        return Listing(self._book.items)
+        return Listed(self._book.items)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -13,7 +13,7 @@ from . import looks
 from .display.livecard import Lasting
 from .errors import ApiError, BadRequest, DecodeError, Forbidden, IceyeError, StateError, TransportError
 from .models import DerivativeSet, DerivativeUpdate, Product, ProductUpdate, Task
-from .models.listing import Listing
+from .models.listed import Listed
 from .pending import Pending
 from .protocol import polling, replies, requests
 from .protocol.links import clean, named
@@ -249,7 +249,7 @@ class ProductWait(Waiting[tuple[Product, ...], ProductUpdate]):
 
     def _result(self) -> tuple[Product, ...]:
         assert self.latest is not None  # noqa: S101 - a wait that ended without an error had a last update
-        return Listing(self.latest.products)
+        return Listed(self.latest.products)
 
 
 class DerivativeWait(Waiting[DerivativeSet, DerivativeUpdate]):

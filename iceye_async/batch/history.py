@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .place import Place
 
 
-class Entry(NamedTuple):
+class TaskRecord(NamedTuple):
     """What the journal holds of one task."""
 
     id: str
@@ -34,25 +34,25 @@ def reading(place: "Place") -> "contextlib.AbstractContextManager[Connection]":
     return reading(place)
 
 
-def one(place: "Place | None", task_id: str) -> Entry | None:
+def one(place: "Place | None", task_id: str) -> TaskRecord | None:
     if place is None or not isinstance(task_id, str):
         return None
     with reading(place) as connection:
         found = "SELECT number, id, outcome FROM tasks WHERE id = ?"
         row = connection.execute(found, (sayable(task_id),)).fetchone()
-        return None if row is None else _entries(connection, [row[:2]], row[2])[0]
+        return None if row is None else _records(connection, [row[:2]], row[2])[0]
 
 
-def pages(place: "Place | None", outcome: str | None, size: int) -> Iterator[list[Entry]]:
+def pages(place: "Place | None", outcome: str | None, size: int) -> Iterator[list[TaskRecord]]:
     last = 0
     while place is not None:
         with reading(place) as connection:
             found = numbers(connection, outcome, last, size)
-            entries = _entries(connection, found, outcome)
-        if not entries:
+            records = _records(connection, found, outcome)
+        if not records:
             return
         last = found[-1][0]
-        yield entries
+        yield records
 
 
 def numbers(connection: "Connection", outcome: str | None, last: int, size: int) -> list[tuple[int, str]]:
@@ -60,7 +60,7 @@ def numbers(connection: "Connection", outcome: str | None, last: int, size: int)
     return connection.execute(query, (outcome, last, size)).fetchall()
 
 
-def _entries(connection: "Connection", numbers: list[tuple[int, str]], outcome: str | None) -> list[Entry]:
+def _records(connection: "Connection", numbers: list[tuple[int, str]], outcome: str | None) -> list[TaskRecord]:
     ends: dict[int, dict[str, Any]] = {}
     derivatives: dict[int, dict[str, str]] = {number: {} for number, _ in numbers}
     files: dict[int, dict[Path, None]] = {number: {} for number, _ in numbers}
@@ -76,7 +76,7 @@ def _entries(connection: "Connection", numbers: list[tuple[int, str]], outcome: 
         else:
             ends[task] = body
     return [
-        Entry(
+        TaskRecord(
             task_id,
             outcome,
             ends.get(number, {}),
@@ -97,7 +97,7 @@ def sayable(task_id: str) -> str:
     return task_id.encode("utf-8", "replace").decode()
 
 
-def error_of(task: Entry) -> IceyeError:
+def error_of(task: TaskRecord) -> IceyeError:
     return error_from(task.end["error"])
 
 

@@ -55,15 +55,15 @@ class Lockfile:
             os.close(handle)
 
 
-def holder_lives(path: Path) -> bool:
-    """Whether the process that had the lock last runs on this machine.
+def holder_lives(path: Path) -> bool | None:
+    """Whether the process that had the lock last runs; None where it is one of another machine.
 
     It is not asked by taking the lock: whoever wants it in that moment would be refused.
     """
     try:
         pid, _, host = path.read_text(encoding="utf-8", errors="replace").partition("\n")
         if host.strip() != socket.gethostname():
-            return False
+            return None
         if os.name != "nt":  # There this would end the process.
             os.kill(int(pid), 0)
     except (OSError, ValueError, OverflowError) as error:

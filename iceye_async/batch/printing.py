@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ..display import markup
 from ..display.text import duration, harmless, in_words
-from .history import Entry, error_of
+from .history import TaskRecord, error_of
 
 SHOWN = 40
 """Tasks that are told of."""
@@ -21,7 +21,7 @@ _LONGEST_WORDS = 70
 _LONGEST_REASON = 200
 
 
-def text(counts: Mapping[str, int], requests: int, entries: Sequence[Entry]) -> str:
+def text(counts: Mapping[str, int], requests: int, entries: Sequence[TaskRecord]) -> str:
     """A line of counts, and a table."""
     total = sum(counts.values())
     told = ", ".join(f"{count:,} {word}" for word, count in counts.items())
@@ -30,7 +30,7 @@ def text(counts: Mapping[str, int], requests: int, entries: Sequence[Entry]) -> 
     return "\n".join([*lines, f"... and {total - len(entries):,} more"] if total > len(entries) else lines)
 
 
-def card(counts: Mapping[str, int], requests: int, entries: Sequence[Entry], *, stopped: bool) -> str:
+def card(counts: Mapping[str, int], requests: int, entries: Sequence[TaskRecord], *, stopped: bool) -> str:
     """The same as HTML; `stopped` where tasks are waited for by nobody."""
     told = [markup.mark(*_SIGNS[word], f"{count:,} {word}") for word, count in counts.items() if count]
     if stopped:
@@ -51,7 +51,7 @@ def _tasks(count: int) -> str:
     return f"{count:,} task{'' if count == 1 else 's'}"
 
 
-def _cells(task: Entry) -> tuple[str, ...]:
+def _cells(task: TaskRecord) -> tuple[str, ...]:
     took = "" if not task.end else duration(max(0.0, task.end["ended"] - task.end["began"]))
     asked = "" if not task.end else f"{task.end['requests']:,}"
     error = task.end.get("error")
@@ -82,7 +82,7 @@ def _requests(count: int) -> str:
     return f"{count:,} request{'' if count == 1 else 's'}"
 
 
-def _card_row(task: Entry) -> list[str]:
+def _card_row(task: TaskRecord) -> list[str]:
     """The same as HTML."""
     task_id, outcome, *told, what = _cells(task)
     if "error" in task.end:

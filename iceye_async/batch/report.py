@@ -10,7 +10,7 @@ from attrs import frozen
 
 from ..errors import IceyeError
 from . import printing, saving
-from .history import Entry, error_of, numbers, one, pages, reading, sayable, time_of
+from .history import TaskRecord, error_of, numbers, one, pages, reading, sayable, time_of
 
 if TYPE_CHECKING:
     from .journal import Journal
@@ -66,14 +66,7 @@ class BatchReport:
     @property
     def running(self) -> bool:
         """Whether a batch is being driven over its journal right now, in whatever process of this machine."""
-        from .lockfile import holder_lives
-
-        if self._place is None:
-            return False
-        with reading(self._place) as connection:
-            opened = connection.execute("SELECT value FROM meta WHERE key = 'open'").fetchone()
-        # It says so of a run that was killed, too.
-        return opened is not None and opened[0] == "1" and holder_lives(self._place.lock)
+        return self._is_driven() is True
 
     @property
     def completed(self) -> Mapping[str, BatchOutcome]:
@@ -122,11 +115,21 @@ class BatchReport:
     def _repr_html_(self) -> str:
         try:
             counts = self._counts()
-            return printing.card(
-                counts, self.requests, self._first(), stopped=counts["waiting"] > 0 and not self.running
-            )
+            stopped = counts["waiting"] > 0 and self._is_driven() is False
+            return printing.card(counts, self.requests, self._first(), stopped=stopped)
         except IceyeError:
             return printing.unreadable(self)
+
+    def _is_driven(self) -> bool | None:
+        """None where that is for another machine to know."""
+        from .lockfile import holder_lives
+
+        if self._place is None:
+            return False
+        with reading(self._place) as connection:
+            opened = connection.execute("SELECT value FROM meta WHERE key = 'open'").fetchone()
+        # It says so of a run that was killed, too.
+        return holder_lives(self._place.lock) if opened is not None and opened[0] == "1" else False
 
     def _counts(self) -> dict[str, int]:
         found: dict[str | None, int] = {}
@@ -139,7 +142,7 @@ class BatchReport:
             "waiting": found.get(None, 0),
         }
 
-    def _first(self) -> list[Entry]:
+    def _first(self) -> list[TaskRecord]:
         """As many as are told of: those that failed before those that are under way."""
         outcomes = ("failed", None, "completed")
         first = [entry for outcome in outcomes for entry in next(pages(self._place, outcome, printing.SHOWN), [])]
@@ -160,7 +163,7 @@ class _Tasks(Mapping[str, V]):
 
     __slots__ = ("_make", "_outcome", "_place")
 
-    def __init__(self, place: "Place | None", outcome: str, make: "Callable[[Entry], V]") -> None:
+    def __init__(self, place: "Place | None", outcome: str, make: "Callable[[TaskRecord], V]") -> None:
         self._place, self._outcome, self._make = place, outcome, make
 
     def __getitem__(self, task_id: str) -> V:
@@ -246,7 +249,7 @@ class _Ids(Collection[str]):
             return numbers(connection, self._outcome, last, _PAGE * 10)
 
 
-def _outcome(task: Entry) -> BatchOutcome:
+def _outcome(task: TaskRecord) -> BatchOutcome:
     return BatchOutcome(
         types=frozenset(task.end["types"]),
         derivative_ids=task.derivatives,

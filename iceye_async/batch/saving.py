@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import DiskFull, IceyeError, MissingExtra, UsageError
-from .history import Entry, time_of
+from .history import TaskRecord, time_of
 
 if TYPE_CHECKING:
     from .report import BatchReport
@@ -43,7 +43,7 @@ def save(report: "BatchReport", path: Path) -> None:
     raise failure
 
 
-def flat(task: Entry) -> dict[str, Any]:
+def flat(task: TaskRecord) -> dict[str, Any]:
     """A task as one row, of plain values."""
     error = task.end.get("error")
     values = (

@@ -91,18 +91,18 @@ def products(update: "ProductUpdate") -> str:
     )
 
 
-def listing(listed: "Sequence[object]") -> str | None:
+def listed(items: "Sequence[object]") -> str | None:
     """A table of products, or of tasks, with a map of where they are; None of anything else, which has none."""
     from ..models.product import Product
     from ..models.task import Task
 
-    if not listed:
+    if not items:
         return None
-    if all(isinstance(item, Product) for item in listed):
-        items = cast("Sequence[Product]", listed)
-        return card(f"{_counted(len(items), 'product')} {_of_tasks(items)}", _products(items, frozenset()))
-    if all(isinstance(item, Task) for item in listed):
-        return card(_counted(len(listed), "task"), _tasks(cast("Sequence[Task]", listed)))
+    if all(isinstance(item, Product) for item in items):
+        products = cast("Sequence[Product]", items)
+        return card(f"{_counted(len(items), 'product')} {_of_tasks(products)}", _products(products, frozenset()))
+    if all(isinstance(item, Task) for item in items):
+        return card(_counted(len(items), "task"), _tasks(cast("Sequence[Task]", items)))
     return None
 
 

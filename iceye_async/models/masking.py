@@ -10,11 +10,18 @@ from ..protocol.links import mask_text
 
 def masked(_: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
     """For attrs: the fields of a model, but for those that say themselves how they are shown."""
-    return [field.evolve(repr=_shown) if field.repr is True else field for field in fields]
+    return [field.evolve(repr=_whole) if field.repr is True else field for field in fields]
+
+
+def _whole(value: object) -> str:
+    """As its repr is."""
+    try:
+        return _shown(value)
+    except RecursionError:
+        return "<nested too deeply>"
 
 
 def _shown(value: object) -> str:
-    """As its repr is."""
     if isinstance(value, str):
         shown = repr(value)
         return repr(mask_text(value)) if "=" in shown or "://" in shown else shown

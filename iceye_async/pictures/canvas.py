@@ -4,8 +4,9 @@ import io
 import math
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import chain, groupby
+from textwrap import fill
 from typing import Any
 
 import shapely
@@ -25,7 +26,7 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ig
 
 from ..display.ground import KM, POINT, Outline, Point, bounds, degrees, narrowing, round_down, unwrapped
 from ..errors import UsageError
-from ..protocol.links import clean
+from ..protocol.links import clean, named
 from .outputs import Shown
 from .plot import LONGEST, OTHERS, Picture, Scene, corners, groups
 from .quicklook import Pixels
@@ -40,6 +41,8 @@ _SPECK = 0.02
 """What is smaller than this part of the map is drawn as a mark: its outline would be hidden by its own halo."""
 _MANY = 300
 """Marks beyond which they are smaller, and without a halo, which takes longer than they do."""
+_LETTERS, _FEWER = 90, 60
+"""In a line below a map: below the only one, and below one beside others."""
 _COLUMNS = 3
 """Of the legend, at most."""
 _STRAIGHT = 0.02
@@ -77,7 +80,7 @@ def drawn(scenes: Sequence[Scene]) -> Map:
     counts = groups(scenes)
     colours = {label: _GREY if label == OTHERS else colour for label, colour in zip(counts, _COLOURS, strict=False)}
     for number, scene in enumerate(scenes, 1):
-        _draw(figure.add_subplot(down, across, number), scene, colours)
+        _draw(figure.add_subplot(down, across, number), scene, colours, _LETTERS if across == 1 else _FEWER)
     if counts:
         _explain(figure, counts, colours)
     elif not scenes:
@@ -102,16 +105,24 @@ def _explain(figure: Map, counts: Mapping[str, int], colours: Mapping[str, Any])
 
 def _written(text: str) -> str:
     """With the signs that the fonts do not have as escapes: matplotlib would warn, and draw all of them alike."""
-    known = set[int]()
-    for family in FontProperties().get_family():
-        known.update(get_font(findfont(FontProperties(family=[family]))).get_charmap())
-    return "".join(sign if ord(sign) in known else sign.encode("ascii", "backslashreplace").decode() for sign in text)
+    known = _glyphs(tuple(FontProperties().get_family()))
+    return "".join(
+        sign if sign == "\n" or ord(sign) in known else sign.encode("ascii", "backslashreplace").decode()
+        for sign in text
+    )
+
+
+@cache
+def _glyphs(families: tuple[str, ...]) -> frozenset[int]:
+    """The signs that fonts have, by their code points."""
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in families]
+    return frozenset(chain.from_iterable(font.get_charmap() for font in fonts))
 
 
 _MARK: Mapping[str, Any] = {"linestyle": "none", "marker": "o", "markerfacecolor": "none", "markeredgewidth": 1.6}
 
 
-def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any]) -> None:
+def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any], wide: int) -> None:
     shapes = _Shapes(scene)
     for picture, at, footprint in zip(scene.pictures, shapes.corners, shapes.footprints, strict=True):
         if isinstance(picture.pixels, Pixels):
@@ -131,11 +142,7 @@ def _draw(axes: Axes, scene: Scene, colours: Mapping[str, Any]) -> None:
     if not any(mark.shape for mark in scene.marks):
         told = "no detections yet" if scene.unfinished else "no detections"
         axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", va="center", color="black", bbox=_BOX)
-    notes = {scene.note, *map(_note, scene.pictures)}
-    notes |= {f"{clean(kind, LONGEST)} not there yet" for kind in scene.unfinished}
-    nowhere = sum(not mark.shape for mark in scene.marks)
-    notes |= {f"{nowhere:,} without a place on the map"} if nowhere else set()
-    axes.set_xlabel(_written("; ".join(sorted(notes - {""}))), fontsize=7, parse_math=False)
+    axes.set_xlabel(fill(_written(_notes(scene)), wide), fontsize=7, parse_math=False)
 
 
 _BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}
@@ -277,6 +284,17 @@ def _title(scene: Scene) -> str:
     count = sum(bool(mark.shape) for mark in scene.marks)
     told = f"task {clean(scene.task_id, 60)}\n{count:,} detection{'' if count == 1 else 's'}"
     return told if begun is None else f"{told}, acquired {begun:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _notes(scene: Scene) -> str:
+    """What is to be said below a map."""
+    notes = {scene.note, *map(_note, scene.pictures)}
+    if scene.unfinished:
+        notes.add(f"not there yet: {named(scene.unfinished)}")
+    nowhere = sum(not mark.shape for mark in scene.marks)
+    if nowhere:
+        notes.add(f"{nowhere:,} without a place on the map")
+    return "; ".join(sorted(notes - {""}))
 
 
 def _note(picture: Picture) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import detections
 from ..detections import Detections
 from ..display.ground import Outline, Point, bounds, outlines
-from ..errors import ApiError, DecodeError, IceyeError, TransportError, UsageError
+from ..errors import ApiError, DecodeError, IceyeError, TransportError, Unauthorized, UsageError
 from ..protocol.links import clean
 from .outputs import missing
 from .quicklook import Pixels, fetched, picture_of
@@ -134,6 +134,8 @@ async def _products(client: "Client", task_id: str) -> tuple[list["Product"], st
     except DecodeError as error:
         # One that cannot be read does not hide the others.
         return _framed(listing.latest), f"products: {type(error).__name__}"
+    except Unauthorized:
+        raise
     except (ApiError, TransportError) as error:
         return [], f"products: {type(error).__name__}"
     return products, "" if products else "no product with a footprint"

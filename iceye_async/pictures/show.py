@@ -35,7 +35,8 @@ async def show(client: "Client", product: Product) -> "Quicklook":
 def _hint(thing: object) -> str:
     if isinstance(thing, Awaitable) or hasattr(thing, "__aiter__"):
         return "write `await` before it, and show what it gives one by one"
-    if isinstance(thing, Derivative | DerivativeSet | DerivativeUpdate):
+    several = thing if isinstance(thing, list | tuple) else [thing]
+    if any(isinstance(one, Derivative | DerivativeSet | DerivativeUpdate) for one in several):
         return "`await iceye_async.notebook.plot(client, derivatives)` shows what was detected"
     if isinstance(thing, Iterable) and not isinstance(thing, str | bytes | Mapping):
         return "show them one by one: `for product in products: await show(client, product)`"

@@ -32,12 +32,14 @@ from iceye_async import (
     Task,
     TransportError,
 )
+from iceye_async.batch import printing
+from iceye_async.batch.history import TaskRecord
 from iceye_async.display import following
 from iceye_async.display.cell import Output
 from iceye_async.display.ground import area, ground
 from iceye_async.display.livecard import Lasting
 from iceye_async.events import Failed
-from iceye_async.models.listing import Listing
+from iceye_async.models.listed import Listed
 from iceye_async.protocol import replies
 from iceye_async.protocol.replies import Reply
 from iceye_async.sandbox import Sandbox
@@ -293,13 +295,19 @@ async def test_a_list_of_products_or_tasks_is_a_table_and_a_tuple_still(task_of)
     assert products == (products[0],)
     assert repr(products) == repr((products[0],))
     assert pickle.loads(pickle.dumps(products)) == products  # noqa: S301 - our own
+    assert seen(products[:1]).text == seen(products).text
+    assert products[0] == products[:1][0]
+    pages = client.products.list(known)
+    assert [product.id async for product in pages] == [product.id for product in products]
+    assert seen(pages.latest).text == seen(products).text
+    assert "the first" not in seen(products).text
     assert (await client.contracts.list())._repr_html_() is None
-    assert Listing(())._repr_html_() is None
+    assert Listed(())._repr_html_() is None
 
 
 @pytest.mark.parametrize("make", [product, task], ids=["products", "tasks"])
 def test_of_a_thousand_the_first_have_a_row_and_a_place(make):
-    page = seen(Listing([make(id=f"x{number}") for number in range(1000)]))
+    page = seen(Listed([make(id=f"x{number}") for number in range(1000)]))
 
     assert "and 960 more" in page.text
     assert page.text.endswith("the first 40 of 1,000")
@@ -369,6 +377,8 @@ def test_a_task_tells_what_was_ordered_and_where():
         assert told in page.text
     assert "derivatives" not in page.text
     assert page.tags >= {"svg", "circle"}
+    assert re.search(r"18\.4\d?° E", page.text)
+    assert re.search(r"33\.9\d?° S", page.text)
 
 
 @pytest.mark.parametrize(("status", "sign"), [("DONE", "✓"), ("FULFILLED", "●"), ("FAILED", "✗"), ("NEW_ONE", "○")])
@@ -597,13 +607,15 @@ async def test_a_report_is_a_table_of_its_tasks(task_of, tmp_path):
 
     page = seen(report)
     assert page.text.startswith("2 tasks ✓ 1 completed ✗ 1 failed ")
+    assert "stopped" not in page.text
+    assert "the first" not in page.text
     assert "no <b>such</b> task ✗ failed" in page.text
     assert f"{known} ✓ completed 1 1" in page.text
     assert seen(batch).text == page.text
     assert repr(batch) == "<batch, over: <BatchReport: 1 completed, 1 failed, 0 waiting>>"
 
 
-async def test_a_batch_that_was_interrupted_says_so():
+async def test_a_batch_that_was_interrupted_says_so(tmp_path, monkeypatch):
     async with Sandbox(speed=0) as sandbox, sandbox.client() as client:
         batch = client.await_batch([(await ordered(sandbox, client)).id])
         driven = asyncio.create_task(batch)
@@ -616,6 +628,30 @@ async def test_a_batch_that_was_interrupted_says_so():
 
         assert "stopped" not in under_way
         assert seen(batch).text.startswith("1 task ○ 1 waiting ■ stopped ")
+        again = client.await_batch(batch.latest.waiting, journal=tmp_path / "j.db")
+        driven = asyncio.create_task(again)
+        while not (tmp_path / "j.db.lock").exists():  # noqa: ASYNC110 - a thread makes it
+            await asyncio.sleep(0)
+        while again._report is None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        # One that is driven on another machine, over the same folder, may go on.
+        monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+        assert "stopped" not in seen(again).text
+        assert not again.latest.running
+        driven.cancel()
+        await asyncio.wait([driven])
+        assert "stopped" in seen(again).text
+
+
+def test_what_is_told_of_a_failed_task_says_once_which_it_is():
+    gone = {"class": "TaskEnded", "facts": {}, "message": "task t+1 is FAILED: its derivatives can no longer come"}
+    record = TaskRecord("t+1", "failed", {"error": gone, "began": 0.0, "ended": 9.0, "requests": 1}, (), (), ())
+
+    page = Seen(printing.card({"failed": 1}, 1, [record], stopped=False))
+
+    assert page.text.endswith("t+1 ✗ failed 0 0 9 s 1 TaskEnded: FAILED: its derivatives can no longer come")
+    assert "1 task ✗ 1 failed 1 request task outcome" in page.text
+    assert printing.text({"failed": 1}, 1, [record]).startswith("1 task: 1 failed; 1 request\n")
 
 
 async def test_what_the_service_says_of_a_failed_task_is_text(connect, service):

@@ -20,11 +20,13 @@ from PIL import Image
 import iceye_async
 from iceye_async import (
     DecodeError,
+    Derivative,
     DerivativeSet,
     DownloadError,
     MissingExtra,
     NotFound,
     TransportError,
+    Unauthorized,
     UsageError,
     notebook,
 )
@@ -205,6 +207,16 @@ async def test_what_is_no_picture_is_told_so(sandbox, client, monkeypatch, body)
         await notebook.show(client, product)
 
 
+async def test_a_picture_that_is_too_large_to_be_trusted_is_told_so(sandbox, client, monkeypatch):
+    """Pillow only warns of it; here warnings are errors, and none of them leaves."""
+    served(monkeypatch, picture(size=(40, 20)))
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 500)
+    product = await product_of(sandbox, client)
+
+    with pytest.raises(DecodeError, match="DecompressionBombWarning"):
+        await notebook.show(client, product)
+
+
 async def test_a_product_with_nothing_to_look_at_names_what_it_has(sandbox, client):
     product = await product_of(sandbox, client)
     only = {"grd-tif": product.assets["grd-tif"]}
@@ -221,6 +233,7 @@ async def test_a_product_with_nothing_to_look_at_names_what_it_has(sandbox, clie
         ([], "show them one by one: `for product in products: await show(client, product)`"),
         (asyncio.Event().wait, "`await client.products.list(task_id)` gives"),
         ({}, "`await client.products.list(task_id)` gives"),
+        ([Derivative(id="d", type="X", task_id="t")], "`await iceye_async.notebook.plot(client, derivatives)` shows"),
         (
             DerivativeSet((), final=True),
             "`await iceye_async.notebook.plot(client, derivatives)` shows what was detected",
@@ -386,7 +399,7 @@ async def test_many_classes_share_a_colour(sandbox, client, monkeypatch):
 
     told = legend(figure)
     assert len(set(told.values())) == len(told) == 10
-    assert " others (21)" in told
+    assert len(set(told[" others (21)"][:3])) == 1
     assert sum(map(len, points(figure).values())) == 30
 
 
@@ -443,10 +456,26 @@ async def test_what_is_being_made_still_is_not_nothing(sandbox, client):
     some = await notebook.plot(client, [vessels[0], aircraft[1]])
     none = await notebook.plot(client, [vessels[1]])
 
-    assert f"{aircraft[0].type} not there yet" in words(some)
+    assert f"not there yet: {aircraft[0].type}" in words(some)
     assert "no detections" not in words(some)
     assert "no detections yet" in words(none)
-    assert f"{vessels[0].type} not there yet" in words(none)
+    assert f"not there yet: {vessels[0].type}" in words(none)
+    other = await derivatives_of(sandbox, client)
+    both = await notebook.plot(client, [vessels[1], *other])
+    assert ["not there yet" in axes.get_xlabel() for axes in both.axes] == [True, False]
+
+
+async def test_words_of_a_map_are_no_wider_than_it_and_written_with_what_there_is(client):
+    many = [Derivative(id=f"d{n}", type=f"DC_{'ABCDEF'[n] * 20}_船", task_id="船1", assets=()) for n in range(6)]
+
+    figure = await notebook.plot(client, many)
+
+    figure.draw_without_rendering()
+    [axes] = figure.axes
+    said = axes.xaxis.label
+    assert r"DC_AAAAAAAAAAAAAAAAAAAA_\u8239" in said.get_text()
+    assert r"task \u82391" in axes.title.get_text()
+    assert figure.bbox.x0 <= said.get_window_extent().x0 < said.get_window_extent().x1 <= figure.bbox.x1
 
 
 async def test_areas_are_outlines_and_what_is_nowhere_is_left_out(sandbox, client, monkeypatch):
@@ -607,6 +636,19 @@ async def test_a_product_that_cannot_be_read_hides_neither_the_others_nor_the_de
 
     assert len(figure.axes[0].images) == 1
     assert sum(map(len, points(figure).values())) == 11
+    assert "products: DecodeError" in words(figure)
+
+
+async def test_a_refused_token_is_no_note(sandbox, client, monkeypatch):
+    derivatives = await derivatives_of(sandbox, client)
+
+    async def refused(task_id):
+        raise Unauthorized("refused", status=401)
+
+    monkeypatch.setattr(client.products, "list", refused)
+
+    with pytest.raises(Unauthorized):
+        await notebook.plot(client, derivatives)
 
 
 async def test_across_the_antimeridian_there_is_one_small_map(sandbox, client, monkeypatch):
@@ -829,6 +871,51 @@ async def test_whatever_the_footprint_the_picture_has_four_corners_around_it(
             assert got == pytest.approx(expected, abs=0.01)
     assert "presumed" in words(figure)
     assert len(figure._repr_png_()) > 5000
+
+
+async def test_a_product_without_a_footprint_lies_where_its_box_and_its_corners_are(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    west, south, east, north = product.bbox
+    corners = {"top_left": [west, north], "top_right": [east, north]}
+    corners |= {"bottom_left": [west, south], "bottom_right": [east, south]}
+    derivatives = await derivatives_of(sandbox, client)
+    beside = (east, south, 2 * east - west, north)
+
+    async def products(task_id):
+        bare = evolve(product, task_id=task_id, geometry=None, frame_id=None, assets=assets(product.assets, corners))
+        return bare, evolve(bare, id="p2", bbox=beside, assets=assets(product.assets, None))
+
+    monkeypatch.setattr(client.products, "list", products)
+    figure = await notebook.plot(client, derivatives)
+
+    [axes] = figure.axes
+    assert [placed(axes, number)[0] for number in (0, 1)] == [(west, north), (east, north)]
+    assert "presumed" in words(figure)
+
+
+async def test_corners_are_believed_where_there_is_only_a_box(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    west, south, east, north = product.bbox
+    told = {"top_left": [west, north], "top_right": [east, north]}
+    told |= {"bottom_left": [west, south], "bottom_right": [east, south]}
+    figure, _ = await map_of(sandbox, client, monkeypatch, geometry=None, assets=assets(product.assets, told))
+
+    assert "presumed" not in words(figure)
+
+
+async def test_a_small_footprint_fills_the_map(sandbox, client, monkeypatch):
+    product = await product_of(sandbox, client)
+    ring = [[24.9, 60.2], [24.901, 60.2], [24.901, 60.2005], [24.9, 60.2005], [24.9, 60.2]]
+    derivatives = await derivatives_of(sandbox, client)
+
+    async def products(task_id):
+        return (evolve(product, geometry={"type": "Polygon", "coordinates": [ring]}, assets={}),)
+
+    monkeypatch.setattr(client.products, "list", products)
+    [axes] = (await notebook.plot(client, [evolve(one, assets=()) for one in derivatives])).axes
+
+    west, east = axes.get_xlim()
+    assert 0.001 < east - west < 0.0012
 
 
 async def test_the_degrees_on_the_axes_are_true(sandbox, client, monkeypatch):

@@ -7,8 +7,10 @@ import random
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -278,6 +280,20 @@ def test_no_text_of_a_model_shows_a_signature():
     for model in models:
         assert "s3cret" not in repr(model)
         assert "https://d1.cloudfront.net/x.tif?..." in repr(model)
+
+
+@pytest.mark.parametrize("text", ["Signature=s3cret", "https://you:s3cret@d1.cloudfront.net/x"])
+def test_neither_a_part_of_a_link_nor_one_without_a_query_is_shown(text):
+    assert "s3cret" not in repr(task(reference=text))
+    assert "s3cret" not in repr(evolve(task(), notifications=MappingProxyType({"a": text})))
+
+
+def test_a_repr_of_what_is_nested_deeply_is_no_error():
+    nested = "a=b"
+    for _ in range(900):
+        nested = [nested]
+
+    assert "<nested too deeply>" in repr(evolve(task(), notifications={"a": nested}))
 
 
 def test_a_repr_is_otherwise_that_of_the_values():
