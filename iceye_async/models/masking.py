@@ -16,6 +16,9 @@ def masked(_: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
 def _whole(value: object) -> str:
     """As its repr is."""
     try:
+        if isinstance(value, Mapping) and not _may_hold_a_link(text := repr(value)):
+            # A footprint of a million positions, for instance.
+            return text
         return _shown(value)
     except RecursionError:
         return "<nested too deeply>"
@@ -23,8 +26,7 @@ def _whole(value: object) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, str):
-        shown = repr(value)
-        return repr(mask_text(value)) if "=" in shown or "://" in shown else shown
+        return repr(mask_text(value)) if _may_hold_a_link(value) else repr(value)
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_shown(key)}: {_shown(part)}' for key, part in value.items())}}}"
     if type(value) is list:
@@ -34,3 +36,7 @@ def _shown(value: object) -> str:
     if type(value) is frozenset and value:
         return f"frozenset({{{', '.join(map(_shown, value))}}})"
     return repr(value)
+
+
+def _may_hold_a_link(text: str) -> bool:
+    return "=" in text or "://" in text
