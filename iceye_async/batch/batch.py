@@ -121,24 +121,25 @@ class Batch(Pending[BatchReport, BatchEvent], Lasting):
         if self._work is None:
             await self._take_over()
             journal = Journal(self._named)
-            opened = False
             try:
-                start = await journal.open(self._setup, self._task_ids, given=self._task_ids is not None)
-                opened = True
+                self._work = await self._begun(journal)
             finally:
-                if not opened:
+                if self._work is None:
                     journal.abandon()
-            if self._task_ids is not None:
-                # The caller's own strings, where it may hold them anyway, and not those of the file.
-                own = {one: one for one in self._task_ids}
-                start.tasks[:] = [(number, own.get(one, one)) for number, one in start.tasks]
-            self._report = BatchReport(journal)
-            folder = None if start.setup.to is None else Path(start.setup.to)
-            wanted = Wanted(start.setup.types, self._policy, folder)
-            engine = Engine(self._session, journal, start, wanted, self._fetch, self._report)
-            self._work = Work(engine, journal, self._named)
             _AT_WORK.add(self)
         return self._work
+
+    async def _begun(self, journal: Journal) -> Work:
+        start = await journal.open(self._setup, self._task_ids, given=self._task_ids is not None)
+        if self._task_ids is not None:
+            # The caller's own strings, where it may hold them anyway, and not those of the file.
+            own = {one: one for one in self._task_ids}
+            start.tasks[:] = [(number, own.get(one, one)) for number, one in start.tasks]
+        self._report = BatchReport(journal)
+        folder = None if start.setup.to is None else Path(start.setup.to)
+        wanted = Wanted(start.setup.types, self._policy, folder)
+        engine = Engine(self._session, journal, start, wanted, self._fetch, self._report)
+        return Work(engine, journal, self._named)
 
     async def _take_over(self) -> None:
         """End a batch over the same journal that was left where it was cancelled, so that this one goes on with it."""

@@ -36,6 +36,8 @@ _MANY = 10_000
 _Written: TypeAlias = asyncio.Future[None]
 _Told: TypeAlias = tuple[Entry, _Written] | int | _Written | None
 """An entry, the number of an event that was dealt with, somebody who waits until all is written, or the end."""
+_ENDING: "dict[_Writer, None]" = {}
+"""Those that were told to end, and have not come to it yet. Their locks are waited for: they are as good as free."""
 
 
 class Journal:
@@ -150,9 +152,9 @@ class _Writer:
         self.requests: int | None = None
         self.full = False
         self.error: JournalError | None = None
-        self._place = place
+        self.path, self._place = place.path, place
         self._thread: threading.Thread | None = None
-        self._ending = False
+        self._ending = self._over = False
         self._opening: tuple[Setup, Sequence[str] | None, bool, asyncio.Future[tuple[Start, int]]] | None = None
 
     # --- anywhere ----------------------------------------------------------------------------------------------------
@@ -169,6 +171,9 @@ class _Writer:
         """Write what there is, and end."""
         if not self._ending:
             self._ending = True
+            _ENDING[self] = None
+            if self._over:
+                _ENDING.pop(self, None)
             self.queue.put(None)
 
     def join(self, patience: float) -> None:
@@ -189,16 +194,21 @@ class _Writer:
         database = Database(self._place)
         if self._open(database):
             self._work(database)
+        self._over = True
+        _ENDING.pop(self, None)
 
     def _open(self, database: Database) -> bool:
         assert self._opening is not None  # noqa: S101 - it was started
         (setup, ids, given, opened), self._opening = self._opening, None
+        for before in list(_ENDING):
+            if before.path == self.path:
+                before.join(_PATIENCE)
         try:
             start = database.open(setup, ids, given=given)
         except JournalError as error:
             self.error = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whoever waits for it would wait for ever
-            self.error = JournalError(f"{self._place.path} cannot be opened: {error!r}")
+            self.error = JournalError(f"{self.path} cannot be opened: {error!r}")
         else:
             self._later(_set_result, opened, (start, database.seq))
             return True
@@ -218,9 +228,9 @@ class _Writer:
                 database.commit((), (), self.requests)
                 database.end()
         except sqlite3.Error as caught:
-            error = failure(self._place.path, caught)
+            error = failure(self.path, caught)
         except Exception as caught:  # noqa: BLE001 - whoever waits for a commit would wait for ever
-            error = JournalError(f"{self._place.path} cannot be written: {caught!r}")
+            error = JournalError(f"{self.path} cannot be written: {caught!r}")
         database.leave()
         if error is not None:
             self._fail(error, waiting)
@@ -255,7 +265,7 @@ class _Writer:
                 self.full = True
                 log.warning(
                     "the disk of the journal is full; what is to be written waits until there is room",
-                    extra={"journal": str(self._place.path)},
+                    extra={"journal": str(self.path)},
                 )
             return
         self.full = False

@@ -1079,13 +1079,16 @@ def test_g08_an_error_of_the_system_is_no_bug(broken, tmp_path):
     assert "Traceback" not in told.err
 
 
-def test_g08_a_bug_leaves_the_journal_for_the_next_run(run, monkeypatch, tmp_path):
+@pytest.mark.parametrize("place", ["at the beginning", "half way"])
+def test_g08_a_bug_leaves_the_journal_for_the_next_run(run, monkeypatch, tmp_path, place):
     stage = Stage({}, {}, **DONE_SOON)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     given = ["batch", "run", "--journal", tmp_path / "n.db", *stage.ids, "--json"]
     with monkeypatch.context() as patched:
-        patched.setattr("iceye_async.batch.engine.Engine", None, raising=False)
-        patched.setattr("iceye_async.batch.batch.Batch.__anext__", _fail_after(2), raising=False)
+        if place == "half way":
+            patched.setattr("iceye_async.batch.batch.Batch.__anext__", _fail_after(2))
+        else:
+            patched.setattr("iceye_async.batch.batch.Engine", None)
         first = run(*given, on=stage)
 
     again = run(*given, on=stage)

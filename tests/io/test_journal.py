@@ -19,7 +19,7 @@ import pytest
 
 from iceye_async import DiskFull, IceyeError, JournalError, MissingExtra, StateError, TaskEnded, UsageError, errors
 from iceye_async.batch.database import Database
-from iceye_async.batch.journal import Entry, Journal, Setup
+from iceye_async.batch.journal import _ENDING, Entry, Journal, Setup
 from iceye_async.batch.report import BatchReport
 from iceye_async.batch.rows import error_facts, error_from
 from tests.journals import unflush
@@ -342,10 +342,34 @@ def test_abandoning_needs_no_event_loop(tmp_path):
     assert asyncio.run(go_on()) == {1: {"d1": "VESSELS"}}
 
 
+async def test_one_that_is_ending_still_is_waited_for_by_the_next(tmp_path, monkeypatch):
+    """Its disk is slow: it was told to end, and whoever told it waits no longer."""
+    leave, may_leave = Database.leave, threading.Event()
+
+    def leaving(base):
+        may_leave.wait(10)
+        leave(base)
+
+    monkeypatch.setattr(Database, "leave", leaving)
+    monkeypatch.setattr("iceye_async.batch.journal._HASTE", 0.01)
+    first = Journal(tmp_path / "j.db")
+    await first.open(SETUP, IDS, given=True)
+    first.abandon()
+    second = Journal(tmp_path / "j.db")
+    opening = asyncio.ensure_future(second.open(SETUP, IDS, given=True))
+    done, _ = await asyncio.wait([opening], timeout=0.05)
+    may_leave.set()
+
+    assert not done
+    await opening
+    await second.close()
+    assert not [writer for writer in _ENDING if writer.path == second.path]
+
+
 def test_a_program_that_just_ends_loses_nothing(tmp_path):
     program = f"""
 import asyncio
-from iceye_async.batch.journal import Entry, Journal, Setup
+from iceye_async.batch.journal import _ENDING, Entry, Journal, Setup
 async def begin():
     journal = Journal({str(tmp_path / "j.db")!r})
     await journal.open(Setup("https://api.example.net", None, None, None), ("t1",), given=True)
