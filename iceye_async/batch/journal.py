@@ -36,8 +36,6 @@ _MANY = 10_000
 _Written: TypeAlias = asyncio.Future[None]
 _Told: TypeAlias = tuple[Entry, _Written] | int | _Written | None
 """An entry, the number of an event that was dealt with, somebody who waits until all is written, or the end."""
-_ENDING: "dict[_Writer, None]" = {}
-"""Those that were told to end, and have not come to it yet. Their locks are waited for: they are as good as free."""
 
 
 class Journal:
@@ -289,6 +287,10 @@ class _Writer:
         # Without a loop there is nobody who waits.
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(call, *values)
+
+
+_ENDING: dict[_Writer, None] = {}
+"""Those that were told to end, and have not come to it yet. Their locks are waited for: they are as good as free."""
 
 
 def _waiters(waiting: Iterable[_Told]) -> list[_Written]:

@@ -150,7 +150,7 @@ async def test_a_black_hole_accepts_and_never_answers(faulty, server, ask):
     proxy = await faulty(server.url, {"black_hole": True})
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
+        async with asyncio.timeout(0.5):
             await ask(proxy)
 
     assert proxy.connections == 1

@@ -193,13 +193,14 @@ async def test_after_a_failed_page_the_list_goes_on_from_that_page(connect, serv
 
 
 async def test_a_page_that_was_cancelled_is_asked_for_again(connect, service):
-    async def hang(request):
+    async def run_out(request):
+        limit.reschedule(asyncio.get_running_loop().time())
         await asyncio.Event().wait()
 
-    service.answers(PRODUCTS, page("a", cursor="2"), hang, page("b"))
+    service.answers(PRODUCTS, page("a", cursor="2"), run_out, page("b"))
     pages = connect().products.list("t1")
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
+        async with asyncio.timeout(None) as limit:
             await pages
 
     assert ids(await pages) == ["a", "b"]
