@@ -170,6 +170,7 @@ class _Writer:
         if not self._ending:
             self._ending = True
             _ENDING[self] = None
+            # Looked at after that, so that one that comes to its end meanwhile does not stay there.
             if self._over:
                 _ENDING.pop(self, None)
             self.queue.put(None)

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -43,6 +44,7 @@ from iceye_async.models.listed import Listed
 from iceye_async.protocol import replies
 from iceye_async.protocol.replies import Reply
 from iceye_async.sandbox import Sandbox
+from iceye_async.waits import Waiting
 from tests.desk import ordered
 
 LINK = "https://d1.cloudfront.net/abc/vessels.geojson?Expires=1234567890&Signature=c4n4ry~signature&Key-Pair-Id=K"
@@ -699,6 +701,19 @@ async def test_a_wait_tells_how_it_stands(task_of):
     assert "DC_VESSELS ✓ ready" in looks[-1]
     assert "ACTIVE" not in looks[-1]
     assert wait.over
+
+
+async def test_a_wait_that_has_it_all_tells_no_status_that_it_heard_before(task_of, monkeypatch):
+    client, known = task_of
+    wait = client.await_derivatives(known)
+    monkeypatch.setattr(type(wait), "standing", property(lambda wait: evolve(standing, status="ACTIVE")))
+    standing = Waiting.standing.fget(wait)
+
+    before = seen(wait).text
+    await wait
+
+    assert "task ○ ACTIVE" in before
+    assert "ACTIVE" not in seen(wait).text
 
 
 async def test_a_wait_that_failed_says_why(task_of):

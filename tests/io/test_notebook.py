@@ -918,9 +918,12 @@ async def test_a_small_footprint_fills_the_map(sandbox, client, monkeypatch):
     assert 0.001 < east - west < 0.0012
 
 
-async def test_the_degrees_on_the_axes_are_true(sandbox, client, monkeypatch):
+@pytest.mark.parametrize("side", [0.5, 0.55, 0.6, 0.9])
+async def test_the_degrees_on_the_axes_are_true(sandbox, client, monkeypatch, side):
     product = await product_of(sandbox, client)
-    _, axes = await map_of(sandbox, client, monkeypatch, geometry=TURNED, assets=assets(product.assets, None))
+    square = [[24.9, 60.2], [24.9 + side, 60.2], [24.9 + side, 60.2 + side], [24.9, 60.2 + side], [24.9, 60.2]]
+    geometry = {"type": "Polygon", "coordinates": [square]}
+    _, axes = await map_of(sandbox, client, monkeypatch, geometry=geometry, assets=assets(product.assets, None))
 
     for axis in (axes.xaxis, axes.yaxis):
         told = [label.get_text() for label in axis.get_ticklabels()]
